@@ -1,0 +1,1 @@
+"""The identity graph: contacts and identifiers in; edges, crosswalk and history out."""

@@ -1,0 +1,1 @@
+"""Connectors and loads: what other systems export, typed, in the raw schemas."""

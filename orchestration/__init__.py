@@ -1,0 +1,1 @@
+"""Dagster definitions and the command line: where the rooms are joined into one road."""

@@ -1,0 +1,1 @@
+"""Reverse ETL: audiences in; batches to destinations out, with a ledger of what each holds."""

@@ -1,0 +1,1 @@
+"""The sample company: what its systems export, and the truth behind it."""
