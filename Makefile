@@ -1,0 +1,51 @@
+# Two commands are enough: `make run` and `make test`. Written for GNU make 3.81 and later.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test check ui sql seeds lock clean help
+.DEFAULT_GOAL := help
+
+help: ## What there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+
+# uv installs in seconds what takes pip minutes; it lives in the environment that it fills.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Mainstem needs Python 3.11 to 3.13, and %s is %d.%d: make run PYTHON=python3.12" % (sys.executable, *v))'
+	@echo "Installing into $(VENV) (once; a minute or less)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | sed 's/ .*//')"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(INSTALLED)
+
+run: $(INSTALLED) ## The whole road on the sample company: load, model, resolve, publish, sync
+	@$(BIN)/mainstem run
+
+test: $(INSTALLED) ## Everything: lint, types, architecture, and all tests
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Lint, types and architecture alone
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+ui: $(INSTALLED) ## Dagster on http://127.0.0.1:3000
+	@$(BIN)/mainstem ui
+
+sql: $(INSTALLED) ## A prompt on the published file
+	@$(BIN)/mainstem sql
+
+seeds: $(INSTALLED) ## Make the sample company again, byte for byte
+	@$(BIN)/python -m seeds.generate
+
+lock: $(INSTALLED) ## Pin what pyproject.toml asks for into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
+
+clean: ## Delete the environment and the data; asks before what cannot be rebuilt
+	@$(PYTHON) -c 'import pathlib, sys; d = pathlib.Path("data"); sys.exit(0 if not d.exists() or input("data/ holds customer ids, the sync ledger and Dagster history, which cannot be rebuilt. Delete it? [y/N] ").strip().lower() == "y" else "Kept everything.")'
+	@rm -rf data $(VENV) dbt_project/target dbt_project/logs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

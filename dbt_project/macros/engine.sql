@@ -1,0 +1,22 @@
+{# Everything that differs from engine to engine, and nothing else. Models call these names. #}
+
+{% macro json_text(column, path) %}{{ return(adapter.dispatch('json_text')(column, path)) }}{% endmacro %}
+{% macro duckdb__json_text(column, path) %}({{ column }} ->> '{{ path }}'){% endmacro %}
+
+{# The elements of a JSON array, one row each, as column `element`: use it in a lateral join. #}
+{% macro json_elements(column) %}{{ return(adapter.dispatch('json_elements')(column)) }}{% endmacro %}
+{% macro duckdb__json_elements(column) %}unnest(cast({{ column }} as json[])){% endmacro %}
+
+{# A date out of text in a known order, null where the text is no such date. #}
+{% macro parse_date(column, format) %}{{ return(adapter.dispatch('parse_date')(column, format)) }}{% endmacro %}
+{% macro duckdb__parse_date(column, format) %}cast(try_strptime({{ column }}, '{{ format }}') as date){% endmacro %}
+
+{% macro hours_after(column, hours) %}{{ return(adapter.dispatch('hours_after')(column, hours)) }}{% endmacro %}
+{% macro duckdb__hours_after(column, hours) %}({{ column }} + interval '{{ hours }} hours'){% endmacro %}
+
+{% macro days_before(column, days) %}{{ return(adapter.dispatch('days_before')(column, days)) }}{% endmacro %}
+{% macro duckdb__days_before(column, days) %}({{ column }} - interval '{{ days }} days'){% endmacro %}
+
+{# The value of `column` in the row that `order_by` puts first (the greatest first). #}
+{% macro first_by(column, order_by) %}{{ return(adapter.dispatch('first_by')(column, order_by)) }}{% endmacro %}
+{% macro duckdb__first_by(column, order_by) %}first({{ column }} order by {{ order_by }}){% endmacro %}

@@ -1,0 +1,4 @@
+{# Schemas are named exactly as the contract between rooms says: never `<target>_<schema>`. #}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ (custom_schema_name or target.schema) | trim }}
+{%- endmacro %}

@@ -1,0 +1,24 @@
+with staged as (
+    {{ union_sources('consents', derived=['consent_id', 'valid_from', 'valid_to']) }}
+)
+
+select
+    source_system || ':' || source_record_id as consent_id,
+    source_system,
+    source_record_id,
+    identifier_type,
+    identifier_value,
+    purpose,
+    channel,
+    status,
+    legal_basis,
+    jurisdiction,
+    consented_at,
+    consented_at as valid_from,
+    -- A decision holds until the next one of the same person about the same thing.
+    lead(consented_at) over (
+        partition by identifier_type, lower(trim(identifier_value)), purpose, channel
+        order by consented_at, source_system, source_record_id
+    ) as valid_to,
+    loaded_at
+from staged

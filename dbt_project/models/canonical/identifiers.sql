@@ -1,0 +1,24 @@
+with of_contacts as (
+    {{ unpivot_identifiers('contacts', "'{source}:' || source_record_id", 'created_at', 'updated_at') }}
+),
+
+of_visitors as (
+    {{ unpivot_identifiers('events', "'anon:' || anonymous_id", 'event_at', 'event_at') }}
+),
+
+given as (
+    select * from of_contacts
+    union all
+    select * from of_visitors
+)
+
+select
+    node_key,
+    cast(identifier_type as varchar) as identifier_type,
+    identifier_value,
+    bool_or(is_verified) as is_verified,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at
+from given
+where node_key is not null and identifier_value <> ''
+group by node_key, identifier_type, identifier_value

@@ -1,0 +1,33 @@
+{# Whose event it was: the login says more than the device, which may be shared. Events are never
+   rewritten; what a visitor did before logging in finds its customer here. #}
+with events as (
+    select * from {{ ref('events') }}
+),
+
+crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+),
+
+logins as (
+    select
+        identifiers.identifier_value as user_id,
+        min(crosswalk.customer_id) as customer_id
+    from {{ ref('stg_identity__identifiers') }} as identifiers
+    inner join crosswalk on identifiers.node_key = crosswalk.node_key
+    where identifiers.identifier_type = 'user_id' and not crosswalk.is_anonymous and not identifiers.is_blocked
+    group by identifiers.identifier_value
+)
+
+select
+    events.event_id,
+    coalesce(logins.customer_id, crosswalk.customer_id) as customer_id,
+    events.event_name,
+    events.event_type,
+    events.event_at,
+    events.anonymous_id,
+    events.channel,
+    events.device_type,
+    events.cart_id
+from events
+left join logins on lower(trim(events.user_id)) = lower(logins.user_id)
+left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key

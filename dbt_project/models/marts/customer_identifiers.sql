@@ -1,0 +1,26 @@
+with identifiers as (
+    select * from {{ ref('stg_identity__identifiers') }}
+    where not is_blocked
+),
+
+crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+),
+
+of_contacts as (
+    select distinct customer_id from crosswalk
+    where not is_anonymous
+)
+
+select
+    crosswalk.customer_id,
+    identifiers.identifier_type,
+    identifiers.identifier_value,
+    bool_or(identifiers.is_verified) as is_verified,
+    count(distinct identifiers.node_key) as node_count,
+    min(identifiers.first_seen_at) as first_seen_at,
+    max(identifiers.last_seen_at) as last_seen_at
+from identifiers
+inner join crosswalk on identifiers.node_key = crosswalk.node_key
+inner join of_contacts on crosswalk.customer_id = of_contacts.customer_id
+group by crosswalk.customer_id, identifiers.identifier_type, identifiers.identifier_value

@@ -1,0 +1,44 @@
+with contacts as (
+    select
+        *
+        {{- survivorship_votes() }}
+    from {{ ref('int_customer_contacts') }}
+),
+
+seen as (
+    select
+        crosswalk.customer_id,
+        count(distinct crosswalk.node_key) as node_count,
+        min(identifiers.first_seen_at) as first_seen_at,
+        max(identifiers.last_seen_at) as last_seen_at
+    from {{ ref('stg_identity__crosswalk') }} as crosswalk
+    left join {{ ref('stg_identity__identifiers') }} as identifiers on crosswalk.node_key = identifiers.node_key
+    group by crosswalk.customer_id
+),
+
+golden as (
+    select
+        customer_id,
+        count(distinct source_system) as source_count,
+        count(*) as contact_count,
+        min(created_at) as contact_first_seen_at,
+        max(updated_at) as contact_last_seen_at
+        {{- survivors() }}
+    from contacts
+    group by customer_id
+)
+
+select
+    golden.customer_id,
+    {%- for attribute in golden_attributes() %}
+    golden.{{ attribute.name }},
+    golden.{{ attribute.name }}_source,
+    golden.{{ attribute.name }}_updated_at,
+    {%- endfor %}
+    golden.source_count,
+    golden.contact_count,
+    seen.node_count,
+    coalesce(least(seen.first_seen_at, golden.contact_first_seen_at), golden.contact_first_seen_at) as first_seen_at,
+    coalesce(greatest(seen.last_seen_at, golden.contact_last_seen_at), golden.contact_last_seen_at) as last_seen_at
+from golden
+inner join seen on golden.customer_id = seen.customer_id

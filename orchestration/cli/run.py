@@ -1,0 +1,107 @@
+"""`mainstem run`: the whole road, once, in this process, and in Dagster's history too."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration import lock
+from orchestration.cli import EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE
+from orchestration.home import Home, find_home
+from orchestration.progress import Progress, to_terminal
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+COMMAND_TAG = "mainstem/command"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on standard output.")
+@click.option("--quiet", is_flag=True, help="No progress; only the report at the end.")
+def command(as_json: bool, quiet: bool) -> None:
+    """Load every source, build and test the models, resolve identity, publish, and sync.
+
+    It can be killed and run again at any moment: nothing is lost, nothing is there twice, and no
+    customer id changes because of it. What has not changed is not done again.
+
+    \b
+    Exit code: 0 complete, 1 failed, 2 wrong usage, 3 incomplete (it says what was left out).
+    """
+    home = find_home()
+    progress = Progress() if quiet else to_terminal()
+    with lock.hold(home.lock, "mainstem run"):
+        outcome = execute(home, progress)
+    if as_json:
+        print(json.dumps(outcome, indent=2, default=str))
+    else:
+        from orchestration.cli import report
+
+        report.show(home, outcome)
+    sys.exit(outcome["exit_code"])
+
+
+def execute(home: Home, progress: Progress) -> dict[str, Any]:
+    """Run everything; what came of it as plain data. The caller holds the lock."""
+    began = time.monotonic()
+    progress.say(f"starting; data in {home.shown(home.data)}")
+    with progress.step("start"):
+        from orchestration import history
+        from orchestration.assembly import JOB, assemble
+        from orchestration.project import ProjectError
+
+        try:
+            assembly = assemble(home, progress, holds_lock=True)
+        except ProjectError as error:
+            return _outcome(EXIT_FAILED, errors=[str(error)], seconds=time.monotonic() - began)
+        for problem in assembly.problems:
+            assembly.mainstem.leave_out(problem)
+        instance = history.open_instance(home)
+        history.end_dead_runs(instance)
+    with instance, progress.step("run"):
+        result = assembly.definitions.resolve_job_def(JOB).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={COMMAND_TAG: "run"},
+        )
+    errors = _errors(result)
+    left_out = assembly.mainstem.left_out
+    code = EXIT_FAILED if not result.success else EXIT_INCOMPLETE if left_out else EXIT_COMPLETE
+    facts = assembly.mainstem.facts
+    return _outcome(
+        code,
+        run_id=result.run_id,
+        as_of=assembly.mainstem.project.as_of(),
+        sample=bool(assembly.mainstem.project.variables.get("sample_company")),
+        left_out=left_out,
+        errors=errors,
+        changed=facts.get("changed", 0),
+        score=facts.get("score"),
+        syncs=facts.get("syncs", {}),
+        seconds=time.monotonic() - began,
+        seconds_by_step=progress.seconds,
+    )
+
+
+def _outcome(code: int, **facts: Any) -> dict[str, Any]:
+    status = {EXIT_COMPLETE: "complete", EXIT_FAILED: "failed", EXIT_INCOMPLETE: "incomplete"}
+    return {"status": status[code], "exit_code": code, **facts}
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The messages of what failed, without tracebacks and Dagster's wrapping."""
+    found = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            found.append(f"{event.step_key}: {error.message.strip() if error else 'failed'}")
+    if not found and not result.success:
+        found = [str(e.message) for e in result.all_events if e.is_failure]
+    return found

@@ -1,0 +1,108 @@
+"""Identity as Dagster assets: canonical contacts in, the tables of the graph out, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from identity import evaluate, resolve, rules
+from orchestration import sample
+from orchestration.runtime import Mainstem
+from orchestration.warehouse import quote
+
+POOL = "warehouse"
+TABLES = {
+    "crosswalk": "Every node (contact or visitor) and today's customer.",
+    "identifiers": "Identifiers normalised for matching, and which are blocked.",
+    "normalised_values": "Identifier values of consents, as given and normalised.",
+    "edges": "All evidence that links two nodes, and why some of it was not followed.",
+    "history": "Creations, merges, splits and reassignments of customer ids.",
+    "held_clusters": "What the over-merge firewall held back, and why.",
+    "overrides": "What people decided: always link, never link.",
+    "runs": "One row a resolution that changed something.",
+}
+INPUTS = ("contacts", "identifiers", "consents")
+NODE_CHECK = "every_node_once"
+
+
+def build() -> Any:
+    """The multi-asset that resolves identity."""
+
+    @dg.multi_asset(
+        name="resolve_identity",
+        specs=[
+            dg.AssetSpec(
+                ["identity", table],
+                deps=[dg.AssetKey(["canonical", name]) for name in INPUTS],
+                description=description,
+                group_name="identity",
+                kinds={"splink", "duckdb"},
+            )
+            for table, description in TABLES.items()
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                NODE_CHECK,
+                asset=dg.AssetKey(["identity", "crosswalk"]),
+                description="Every contact and visitor is in the crosswalk exactly once.",
+            )
+        ],
+        pool=POOL,
+    )
+    def resolve_identity(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Iterator[Any]:
+        with mainstem.progress.step("identity"), mainstem.warehouse() as con:
+            summary = resolve.resolve(
+                con,
+                rules.read(mainstem.home.rules),
+                run_id=context.run_id,
+                now=mainstem.now,
+                progress=mainstem.progress.say,
+            )
+            rows = {
+                table: con.execute(f"select count(*) from identity.{quote(table)}").fetchall()[0][0]
+                for table in TABLES
+            }
+            misplaced = con.execute(_MISPLACED_NODES).fetchall()[0][0]
+            labels = sample.truth(mainstem.home)
+            score = evaluate.evaluate(con, _truth_sql(labels)) if labels else None
+        mainstem.facts["score"] = score
+        if summary.unchanged:
+            mainstem.progress.say("identity: input and rules unchanged, every id as it was")
+        for table in TABLES:
+            metadata: dict[str, Any] = {"dagster/row_count": rows[table]}
+            if table == "crosswalk":
+                metadata["mainstem/state"] = "unchanged" if summary.unchanged else "resolved"
+                if score is not None:
+                    metadata |= {"precision": score.precision, "recall": score.recall}
+            yield dg.MaterializeResult(asset_key=["identity", table], metadata=metadata)
+        yield dg.AssetCheckResult(
+            asset_key=["identity", "crosswalk"],
+            check_name=NODE_CHECK,
+            passed=misplaced == 0,
+            metadata={"nodes_missing_or_repeated": misplaced},
+        )
+
+    return resolve_identity
+
+
+_MISPLACED_NODES = """
+    with nodes as (
+        select contact_key as node_key from canonical.contacts where not is_deleted
+        union
+        select node_key from canonical.identifiers where node_key like 'anon:%'
+    ),
+    placed as (select node_key, count(*) as times from identity.crosswalk group by node_key)
+    select count(*) from nodes full join placed using (node_key)
+    where nodes.node_key is null or placed.times is distinct from 1
+"""
+
+
+def _truth_sql(path: Path) -> str:
+    quoted = str(path).replace("'", "''")
+    return f"""
+        select source_system || ':' || source_record_id as contact_key, person_id
+        from read_csv('{quoted}', header = true, all_varchar = true)
+    """

@@ -1,0 +1,103 @@
+"""One asset for each declared source table: fetched, loaded, and written into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ingestion import fetch, ledger, load
+from ingestion.sources import LoadResult, SourceTable
+from orchestration.runtime import Mainstem
+
+POOL = "warehouse"
+CHECK = "loaded"
+
+
+def build(tables: Sequence[SourceTable], problems: dict[tuple[str, str], str]) -> list[Any]:
+    """Load assets for these tables; `problems` says which declarations cannot be used, and why."""
+    return [_asset(table, problems.get((table.source, table.name))) for table in tables]
+
+
+def _asset(table: SourceTable, problem: str | None) -> Any:
+    key = dg.AssetKey([table.source, table.name])
+    connector = table.ingest.connector if table.ingest else None
+
+    @dg.multi_asset(
+        name=f"load__{table.source}__{table.name}",
+        specs=[
+            dg.AssetSpec(
+                key,
+                group_name="sources",
+                kinds={"duckdb", *([connector] if connector else [])},
+                metadata={"mainstem/declared_in": str(table.path)},
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                CHECK, asset=key, description="Every file was read; no row went to quarantine."
+            )
+        ],
+        pool=POOL,
+    )
+    def load_table(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Iterator[Any]:
+        with mainstem.progress.step("load"):
+            results = _load(mainstem, table, problem, context.run_id)
+        failed = [result for result in results if result.status == "failed"]
+        for result in failed:
+            mainstem.leave_out(f"{table.source}.{table.name}: {result.error}")
+        changed = [result for result in results if result.status == "loaded"]
+        loaded = sum(result.rows_loaded for result in results)
+        refused = sum(result.rows_quarantined for result in results)
+        if not failed:
+            news = "unchanged" if not changed else f"{loaded:,} rows"
+            aside = f", {refused:,} in quarantine" if refused and changed else ""
+            mainstem.progress.say(f"load {table.source}.{table.name}: {news}{aside}")
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "dagster/row_count": loaded,
+                "rows_read": sum(result.rows_read for result in results),
+                "rows_duplicate": sum(result.rows_duplicate for result in results),
+                "rows_quarantined": refused,
+                "files": len(results),
+                "files_new_or_changed": len(changed),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=CHECK,
+                    passed=not failed and refused == 0,
+                    severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+                    metadata={
+                        "rows_quarantined": refused,
+                        **({"errors": "\n".join(str(r.error) for r in failed)} if failed else {}),
+                    },
+                )
+            ],
+        )
+
+    return load_table
+
+
+def _load(
+    mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
+) -> Sequence[LoadResult]:
+    """Fetch with no database open, then load. What cannot be had becomes a failed load."""
+    try:
+        if problem is not None:
+            raise fetch.FetchError(problem)
+        arrivals = fetch.fetch(
+            table,
+            project_root=mainstem.home.root,
+            downloads=mainstem.home.downloads,
+            env=mainstem.environment(),
+        )
+    except fetch.FetchError as error:
+        with mainstem.warehouse() as con:
+            ledger.ensure(con, [table])
+            origin = table.ingest.location if table.ingest else str(table.path)
+            return [load.record_failure(con, table, origin, str(error), run_id, mainstem.now)]
+    with mainstem.warehouse() as con:
+        ledger.ensure(con, [table])
+        return load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)

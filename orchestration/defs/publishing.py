@@ -1,0 +1,90 @@
+"""Publishing: a copy of what readers may see, after the models and again after the syncs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from orchestration import staleness, warehouse
+from orchestration.runtime import Mainstem
+from reverse_etl import projection
+
+POOL = "warehouse"
+PUBLISHED = dg.AssetKey("published")
+LEDGER_TABLES = {
+    "sync_runs": "One row a run of a sync that had something to do.",
+    "sync_state": "What each destination holds, row by row.",
+    "sync_log": "What was sent, row by row: keys and statuses, no payload.",
+    "dead_letters": "Rows that a destination refused, and why.",
+}
+
+
+def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[Any]:
+    """`published` after all models; the ledger's tables and a second publication after all syncs."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=list(models),
+        group_name="publish",
+        kinds={"duckdb"},
+        pool=POOL,
+        description="The file that SQL users, dashboards and syncs read: never locked, never half a run.",
+    )
+    def published(mainstem: Mainstem) -> Any:
+        return dg.MaterializeResult(metadata=_publish(mainstem, "published"))
+
+    @dg.multi_asset(
+        name="sync_ledger",
+        specs=[
+            dg.AssetSpec(
+                ["reverse_etl", table],
+                deps=list(syncs) or [PUBLISHED],
+                group_name="publish",
+                kinds={"duckdb"},
+                description=description,
+            )
+            for table, description in LEDGER_TABLES.items()
+        ],
+        pool=POOL,
+    )
+    def sync_ledger(mainstem: Mainstem) -> Iterator[Any]:
+        metadata = _publish(mainstem, "published again with what the syncs did")
+        for table in LEDGER_TABLES:
+            yield dg.MaterializeResult(asset_key=["reverse_etl", table], metadata=metadata)
+
+    return [published, sync_ledger]
+
+
+def _publish(mainstem: Mainstem, done: str) -> dict[str, Any]:
+    target = mainstem.home.published
+    with mainstem.progress.step("publish"), mainstem.warehouse() as con:
+        projection.write(con, mainstem.home.sync_ledger)
+        state = _state(con)
+        before = staleness.remembered(con).get("published")
+        if target.exists() and before == state:
+            return {"path": str(target), "mainstem/state": "unchanged"}
+        staleness.forget(con, ["published"])
+        rows = warehouse.publish(con, target)
+        staleness.remember(con, {"published": state}, run_id="", now=mainstem.now)
+    mainstem.progress.say(f"{done}: {len(rows)} tables, {target.stat().st_size / 1e6:.1f} MB")
+    return {"path": str(target), "tables": len(rows), "rows": sum(rows.values())}
+
+
+def _state(con: Any) -> str:
+    """A digest of everything that decides what a publication holds."""
+    return str(
+        con.execute(
+            """
+            select md5(concat_ws('/',
+                (select string_agg(unique_id || fingerprint, ',' order by unique_id)
+                 from ops.builds where unique_id <> 'published'),
+                (select string_agg(load_id || status, ',' order by load_id) from ops.loads),
+                (select string_agg(run_id, ',' order by run_id) from identity.runs),
+                (select string_agg(sync_run_id || status, ',' order by sync_run_id)
+                 from reverse_etl.sync_runs)
+            ))
+            """
+        ).fetchall()[0][0]
+    )

@@ -1,0 +1,93 @@
+"""One asset for each sync that is declared as a dbt exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from orchestration.defs.publishing import PUBLISHED
+from orchestration.runtime import Mainstem
+from reverse_etl import engine
+from reverse_etl.declarations import Sync
+
+CHECK = "delivered"
+
+
+def key_of(sync: Sync) -> dg.AssetKey:
+    """The asset key of a sync."""
+    return dg.AssetKey(["syncs", sync.name])
+
+
+def build(syncs: Sequence[Sync]) -> list[Any]:
+    """An asset for each sync; it reads the published file, and holds no database while it sends."""
+    return [_asset(sync) for sync in syncs]
+
+
+def _asset(sync: Sync) -> Any:
+    @dg.asset(
+        key=key_of(sync),
+        deps=[PUBLISHED, dg.AssetKey([sync.audience_schema, sync.audience_table])],
+        group_name="syncs",
+        kinds={sync.destination},
+        check_specs=[
+            dg.AssetCheckSpec(
+                CHECK,
+                asset=key_of(sync),
+                description="Every planned row reached the destination or was left out on purpose.",
+            )
+        ],
+    )
+    def sync_asset(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Any:
+        with mainstem.progress.step("sync"):
+            result = engine.run(
+                sync,
+                published=mainstem.home.published,
+                ledger=mainstem.home.sync_ledger,
+                run_id=context.run_id,
+                env=mainstem.environment(),
+                now=mainstem.now,
+            )
+        mainstem.facts.setdefault("syncs", {})[sync.name] = result
+        is_complete = result.status == "succeeded"
+        if not is_complete:
+            mainstem.leave_out(f"sync {sync.name}: {result.status}: {result.error}")
+        moved = result.rows_added + result.rows_updated + result.rows_removed
+        mainstem.progress.say(
+            f"sync {sync.name}: "
+            + (
+                f"{result.rows_added} added, {result.rows_updated} changed,"
+                f" {result.rows_removed} removed"
+                if moved
+                else "nothing to send"
+            )
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "destination": sync.destination,
+                "status": result.status,
+                "rows_planned": result.rows_planned,
+                "rows_added": result.rows_added,
+                "rows_updated": result.rows_updated,
+                "rows_removed": result.rows_removed,
+                "rows_rejected": result.rows_rejected,
+                "rows_invalid": result.rows_invalid,
+                "rows_suppressed": result.rows_suppressed,
+                "rows_unchanged": result.rows_unchanged,
+                "rows_pending": result.rows_pending,
+                "requests": result.requests,
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=CHECK,
+                    passed=is_complete and result.rows_rejected == 0,
+                    severity=dg.AssetCheckSeverity.ERROR
+                    if not is_complete
+                    else dg.AssetCheckSeverity.WARN,
+                    metadata={"rows_rejected": result.rows_rejected},
+                )
+            ],
+        )
+
+    return sync_asset

@@ -1,0 +1,133 @@
+"""The dbt project as orchestration sees it: its variables, its manifest, and running it.
+
+dbt runs in this process: importing it takes seconds, so it is done once, and the manifest that
+parsing made is handed to every later invocation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from orchestration.home import Home
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+
+class ProjectError(Exception):
+    """The dbt project cannot be read; the message is dbt's, which names the file."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt says of one node after running it."""
+
+    unique_id: str
+    status: str  # success | pass | warn | fail | error | skipped
+    seconds: float
+    failures: int | None
+    message: str | None
+
+    @property
+    def is_good(self) -> bool:
+        return self.status in ("success", "pass", "warn")
+
+
+class Project:
+    """One dbt project with its manifest, parsed at most once in a process."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._parsed: Manifest | None = None
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """`vars` of dbt_project.yml."""
+        text = (self.home.dbt_project / "dbt_project.yml").read_text(encoding="utf-8")
+        return dict(yaml.safe_load(text).get("vars") or {})
+
+    @property
+    def sources(self) -> Mapping[str, list[str]]:
+        """Sources that are switched on, and the entities each feeds."""
+        return self.variables.get("sources") or {}
+
+    def as_of(self) -> str:
+        """The moment that recency, windows and audiences are computed at (UTC, to the second)."""
+        given = os.environ.get("MAINSTEM_AS_OF") or self.variables.get("as_of")
+        return str(given) if given else datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """dbt's manifest as a dictionary; parses if a file of the project has changed."""
+        stamp = self.home.dbt_target / "mainstem_parsed_at"
+        digest = _digest_of_files(self.home.dbt_project)
+        is_fresh = self.home.manifest.exists() and stamp.exists() and stamp.read_text() == digest
+        if not is_fresh:
+            self._parse()
+            stamp.write_text(digest)
+        return dict(json.loads(self.home.manifest.read_text(encoding="utf-8")))
+
+    def build(
+        self, nodes: Iterable[Mapping[str, Any]], on_event: Callable[[Any], None] | None = None
+    ) -> list[NodeResult]:
+        """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order."""
+        selection = sorted(".".join(node["fqn"]) for node in nodes)
+        if not selection:
+            return []
+        result = self._invoke(
+            ["build", "--indirect-selection", "empty", "--select", *selection], on_event
+        )
+        if result.exception is not None and result.result is None:
+            raise ProjectError(str(result.exception))
+        return [
+            NodeResult(
+                unique_id=outcome.node.unique_id,
+                status=str(outcome.status),
+                seconds=outcome.execution_time,
+                failures=outcome.failures,
+                message=outcome.message,
+            )
+            for outcome in result.result.results
+        ]
+
+    def _parse(self) -> None:
+        result = self._invoke(["parse"])
+        if not result.success:
+            raise ProjectError(f"dbt cannot parse {self.home.dbt_project}: {result.exception}")
+        self._parsed = result.result
+
+    def _invoke(self, command: list[str], on_event: Callable[[Any], None] | None = None) -> Any:
+        from dbt.cli.main import dbtRunner
+
+        self.home.dbt_target.mkdir(parents=True, exist_ok=True)
+        self.home.warehouse.parent.mkdir(parents=True, exist_ok=True)
+        os.environ["MAINSTEM_WAREHOUSE"] = str(self.home.warehouse)
+        os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+        runner = dbtRunner(manifest=self._parsed, callbacks=[on_event] if on_event else None)
+        where = str(self.home.dbt_project)
+        places = ["--project-dir", where, "--profiles-dir", where]
+        places += ["--target-path", str(self.home.dbt_target)]
+        places += ["--log-path", str(self.home.dbt_target.parent / "logs")]
+        quiet = ["--quiet", "--log-level", "none", "--no-use-colors", "--no-version-check"]
+        return runner.invoke([*quiet, *command, *places])
+
+
+def _digest_of_files(folder: Path) -> str:
+    """Names, sizes and times of a dbt project's files: a change of any means parsing again."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".sql", ".yml", ".csv", ".md"):
+            stat = path.stat()
+            digest.update(f"{path.relative_to(folder)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    digest.update(os.environ.get("MAINSTEM_THREADS", "").encode())
+    return digest.hexdigest()

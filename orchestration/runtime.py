@@ -1,0 +1,107 @@
+"""What every asset of a run shares: the paths, the lock, the environment, and how it went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+from pydantic import PrivateAttr
+
+from orchestration import lock, sample, warehouse
+from orchestration.home import Home
+from orchestration.progress import Progress
+from orchestration.project import Project
+
+RESOURCE = "mainstem"
+
+
+class Mainstem(dg.ConfigurableResource[Any]):
+    """A run's hold on MAINSTEM_HOME, from its first asset to its last.
+
+    Setting it up takes the lock on MAINSTEM_HOME, so a run that is started beside another one
+    fails at once with the name of who is busy. The sample's stand-ins start when something asks
+    for the environment, and end with the run.
+    """
+
+    _home: Home = PrivateAttr()
+    _project: Project = PrivateAttr()
+    _progress: Progress = PrivateAttr(default_factory=Progress)
+    _left_out: list[str] = PrivateAttr(default_factory=list)
+    _facts: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _holds_lock: bool = PrivateAttr()
+    _stack: ExitStack = PrivateAttr(default_factory=ExitStack)
+    _environment: dict[str, str] | None = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        home: Home,
+        project: Project,
+        progress: Progress | None = None,
+        *,
+        holds_lock: bool = False,
+    ) -> None:
+        super().__init__()
+        self._holds_lock = holds_lock
+        self._home = home
+        self._project = project
+        self._progress = progress or Progress()
+
+    @property
+    def home(self) -> Home:
+        return self._home
+
+    @property
+    def project(self) -> Project:
+        return self._project
+
+    @property
+    def progress(self) -> Progress:
+        return self._progress
+
+    @property
+    def left_out(self) -> list[str]:
+        """What this run had to leave out, in words; empty when it is complete."""
+        return self._left_out
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the closing report wants to know and no table says."""
+        return self._facts
+
+    @property
+    def now(self) -> datetime:
+        """The clock, as UTC without a zone: what goes into `_at` columns."""
+        return datetime.now(UTC).replace(tzinfo=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Mainstem]:
+        run = context.run.run_id[:8] if context.run else "?"
+        with self._stack:
+            if not self._holds_lock:
+                self._stack.enter_context(lock.hold(self._home.lock, f"run {run}", wait_seconds=2))
+            yield self
+
+    @contextmanager
+    def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The warehouse, open while the block runs; never while dbt runs or a network is waited for."""
+        with warehouse.connect(self._home.warehouse) as con:
+            yield con
+
+    def environment(self) -> dict[str, str]:
+        """Variables that connections refer to; the sample's own where the user sets none."""
+        if self._environment is None:
+            started: dict[str, str] = {}
+            if self._project.variables.get("sample_company"):
+                started = self._stack.enter_context(sample.services(self._home, os.environ))
+            self._environment = {**started, **os.environ}
+        return self._environment
+
+    def leave_out(self, what: str) -> None:
+        """Note that the run is incomplete, and why; the run goes on."""
+        self._left_out.append(what)
+        self._progress.say(f"! {what}")

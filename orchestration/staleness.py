@@ -1,0 +1,212 @@
+"""Which dbt nodes have to be built: those whose code or input is not what they were built from.
+
+Every model, seed and test has a fingerprint: a hash of its own definition, of the macros it
+calls, of "now" if it asks for it, and of the fingerprints of its parents; a source's fingerprint
+comes from the ledger of loads or from identity's runs. `ops.builds` keeps the fingerprint that a
+node was last built (or a test passed) with. A unit test looks at code alone, so data never makes
+it stale.
+
+A node is forgotten before it is built and remembered after it succeeded: a kill in between makes
+it stale, never falsely fresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import duckdb
+
+BUILDABLE = ("model", "seed", "snapshot")
+_AS_OF_MACRO = "macro.mainstem.as_of"
+_DEFINITION_KEYS = (
+    "raw_code", "language", "checksum", "config", "columns", "constraints", "contract",
+    "test_metadata", "column_name", "given", "expect", "overrides", "relation_name",
+)  # fmt: skip
+
+
+def ensure(con: duckdb.DuckDBPyConnection) -> None:
+    """Create `ops.builds` where it is missing."""
+    con.execute("create schema if not exists ops")
+    con.execute(
+        """
+        create table if not exists ops.builds (
+            unique_id varchar primary key, fingerprint varchar not null,
+            run_id varchar not null, built_at timestamp not null
+        )
+        """
+    )
+
+
+def source_fingerprints(
+    con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]
+) -> dict[str, str]:
+    """unique_id of each dbt source -> what it holds now."""
+    tables = {
+        (schema, table)
+        for schema, table in con.execute(
+            "select table_schema, table_name from information_schema.tables"
+        ).fetchall()
+    }
+    loaded: dict[tuple[str, str], str] = {}
+    if ("ops", "loads") in tables:
+        for source, table, digest in con.execute(
+            """
+            select source, table_name, md5(string_agg(load_id, ',' order by load_id))
+            from ops.loads where status = 'loaded' group by all
+            """
+        ).fetchall():
+            loaded[source, table] = digest
+    resolved = "never"
+    if ("identity", "runs") in tables:
+        resolved = str(
+            con.execute(
+                "select max_by(run_id, (finished_at, run_id)) from identity.runs"
+            ).fetchall()[0][0]
+        )
+    return {
+        unique_id: resolved
+        if source["source_name"] == "identity"
+        else loaded.get((source["source_name"], source["name"]), "empty")
+        for unique_id, source in manifest["sources"].items()
+    }
+
+
+def fingerprints(
+    manifest: Mapping[str, Any],
+    sources: Mapping[str, str],
+    *,
+    as_of: str,
+    variables: Mapping[str, Any],
+) -> dict[str, str]:
+    """unique_id of every model, seed, test and unit test -> its fingerprint now."""
+    macros = _MacroDigests(manifest["macros"])
+    settings = {name: value for name, value in variables.items() if name != "as_of"}
+    nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}
+    found: dict[str, str] = dict(sources)
+
+    def of(unique_id: str) -> str:
+        if unique_id not in found:
+            node = nodes[unique_id]
+            parents = [parent for parent in node["depends_on"]["nodes"] if parent in nodes or parent in sources]
+            is_unit_test = node["resource_type"] == "unit_test"
+            called = set(node["depends_on"].get("macros", ()))
+            uses_now = not is_unit_test and macros.reaches(called, _AS_OF_MACRO)
+            found[unique_id] = _digest(
+                {key: node.get(key) for key in _DEFINITION_KEYS},
+                [code(parent) if is_unit_test else of(parent) for parent in sorted(parents)],
+                macros.digest(called),
+                settings,
+                as_of if uses_now else None,
+            )
+        return found[unique_id]
+
+    def code(unique_id: str) -> str:
+        """What a unit test depends on: the model's own definition and the macros it calls."""
+        node = nodes[unique_id]
+        called = set(node["depends_on"].get("macros", ()))
+        return _digest({key: node.get(key) for key in _DEFINITION_KEYS}, macros.digest(called))
+
+    return {unique_id: of(unique_id) for unique_id in nodes}
+
+
+def remembered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """unique_id -> fingerprint of what was built, leaving out relations that are gone."""
+    ensure(con)
+    return dict(con.execute("select unique_id, fingerprint from ops.builds").fetchall())
+
+
+def existing_relations(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    """(schema, name) of every table and view in the warehouse."""
+    return set(
+        con.execute("select table_schema, table_name from information_schema.tables").fetchall()
+    )
+
+
+def choose(
+    manifest: Mapping[str, Any],
+    selected: Iterable[str],
+    now: Mapping[str, str],
+    before: Mapping[str, str],
+    relations: set[tuple[str, str]],
+) -> list[dict[str, Any]]:
+    """The manifest nodes that dbt has to run: stale ones among `selected` models and seeds, and the
+    tests that are stale and whose parents are all built by then."""
+    nodes = manifest["nodes"]
+    selected = set(selected)
+
+    def is_fresh(unique_id: str) -> bool:
+        node = nodes[unique_id]
+        exists = (node["schema"], node.get("alias") or node["name"]) in relations
+        return exists and before.get(unique_id) == now[unique_id]
+
+    stale = {unique_id for unique_id in selected if not is_fresh(unique_id)}
+    chosen = [nodes[unique_id] for unique_id in stale]
+    tests = [node for node in nodes.values() if node["resource_type"] == "test"]
+    for test in (*tests, *manifest.get("unit_tests", {}).values()):
+        if before.get(test["unique_id"]) == now[test["unique_id"]]:
+            continue
+        parents = [
+            parent
+            for parent in test["depends_on"]["nodes"]
+            if parent in nodes and nodes[parent]["resource_type"] in BUILDABLE
+        ]
+        if test["resource_type"] == "unit_test":
+            # dbt reads the columns of a unit test's inputs off their relations.
+            parents += [p for p in nodes[parents[0]]["depends_on"]["nodes"] if p in nodes]
+        is_here = any(parent in selected for parent in parents)
+        if is_here and all(parent in selected or is_fresh(parent) for parent in parents):
+            chosen.append(test)
+    return chosen
+
+
+def forget(con: duckdb.DuckDBPyConnection, unique_ids: Iterable[str]) -> None:
+    """Before building: what is being built is not what was built."""
+    con.execute("delete from ops.builds where unique_id in (select unnest(?))", [list(unique_ids)])
+
+
+def remember(
+    con: duckdb.DuckDBPyConnection, built: Mapping[str, str], *, run_id: str, now: Any
+) -> None:
+    """After building: these nodes are what their fingerprint says."""
+    con.execute(
+        """
+        insert or replace into ops.builds
+        select unnest(?), unnest(?), ?, ?
+        """,
+        [list(built.keys()), list(built.values()), run_id, now],
+    )
+
+
+class _MacroDigests:
+    """Digest of a set of macros with everything that they call."""
+
+    def __init__(self, macros: Mapping[str, Any]) -> None:
+        self._macros = macros
+        self._closures: dict[str, frozenset[str]] = {}
+
+    def _closure(self, name: str) -> frozenset[str]:
+        if name not in self._closures:
+            seen: set[str] = set()
+            waiting = [name]
+            while waiting:
+                macro = waiting.pop()
+                if macro in seen or macro not in self._macros:
+                    continue
+                seen.add(macro)
+                waiting.extend(self._macros[macro]["depends_on"]["macros"])
+            self._closures[name] = frozenset(seen)
+        return self._closures[name]
+
+    def reaches(self, called: set[str], target: str) -> bool:
+        return any(target in self._closure(name) for name in called)
+
+    def digest(self, called: set[str]) -> str:
+        names = sorted(set().union(*(self._closure(name) for name in called)) if called else ())
+        return _digest([self._macros[name]["macro_sql"] for name in names])
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

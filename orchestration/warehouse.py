@@ -1,0 +1,84 @@
+"""The warehouse file: opening it, and publishing a copy that anybody may read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+PUBLISHED_SCHEMAS = ("canonical", "identity", "marts", "audiences", "reverse_etl")
+"""Published whole; of ops only the ledger of loads, since quarantine and raw hold what was refused."""
+
+PUBLISHED_OPS_TABLES = ("loads",)
+
+
+@contextmanager
+def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, open for writing for as long as the block runs, and no longer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, str | bool | int | float | list[str]] = {"preserve_insertion_order": False}
+    if limit := os.environ.get("MAINSTEM_MEMORY_LIMIT"):
+        settings["memory_limit"] = limit
+    con = duckdb.connect(str(path), config=settings)
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def read_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file, read-only. Raises FileNotFoundError with the next step."""
+    if not path.exists():
+        raise FileNotFoundError(f"Nothing is published yet at {path}: do `mainstem run` first.")
+    con = duckdb.connect(str(path), read_only=True)
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+def quote(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def publish(con: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
+    """Copy what readers may see into a new file, and put it in the place of the last one.
+
+    Written in a storage format that yesterday's clients can open, and renamed into place: who has
+    the old file open keeps reading it. Returns rows by `schema.table`.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".draft")
+    for leftover in (draft, draft.with_suffix(".draft.wal")):
+        leftover.unlink(missing_ok=True)
+    con.execute(f"attach '{str(draft).replace(chr(39), chr(39) * 2)}' as draft (storage_version 'v1.4.0')")
+    try:
+        tables = con.execute(
+            """
+            select table_schema, table_name
+            from information_schema.tables
+            where table_catalog = current_catalog()
+              and (table_schema in (select unnest(?)) or (table_schema = 'ops' and table_name in (select unnest(?))))
+            order by all
+            """,
+            [list(PUBLISHED_SCHEMAS), list(PUBLISHED_OPS_TABLES)],
+        ).fetchall()
+        rows: dict[str, int] = {}
+        for schema in ("ops", *PUBLISHED_SCHEMAS):
+            con.execute(f"create schema draft.{quote(schema)}")
+        for schema, table in tables:
+            name = f"{quote(schema)}.{quote(table)}"
+            counted = con.execute(f"create table draft.{name} as from {name}").fetchall()
+            rows[f"{schema}.{table}"] = int(counted[0][0])
+        con.execute("checkpoint draft")
+    finally:
+        con.execute("detach draft")
+    draft.replace(target)
+    return rows
