@@ -105,8 +105,9 @@ Dijon|Bourgogne-Franche-Comté|210""".splitlines()
 STREETS = {
     "US": tuple(
         f"{name} {kind}"
-        for name in """Maple Oak Cedar Elm Walnut Chestnut Washington Lincoln Jefferson Lake Hill Park Sunset River
-    Spring Church Franklin Highland Meadow Harbor Juniper Magnolia Prospect Union Willow""".split()
+        for name in """Maple Oak Cedar Elm Walnut Chestnut Washington Lincoln Jefferson Lake Hill
+        Park Sunset River Spring Church Franklin Highland Meadow Harbor Juniper Magnolia
+        Prospect Union Willow""".split()
         for kind in ("Street", "Avenue", "Road", "Drive")
     ),
     "GB": tuple(
@@ -135,9 +136,10 @@ STREETS = {
 }
 CITIES = {"US": US, "GB": GB, "DE": DE, "FR": FR}
 
-# (area, first digits of the subscriber number, digits left to choose)
-US_AREAS = """207 617 401 860 212 718 973 215 412 410 804 919 843 404 305 813 615 502 614 216 313 317 312
-414 612 314 816 402 512 713 303 801 602 702 213 415 503 206 978 914 516 631 770 954 561 407
+# (area, first digits of the subscriber number, how many digits are left to choose)
+US_AREAS = """
+207 617 401 860 212 718 973 215 412 410 804 919 843 404 305 813 615 502 614 216 313 317
+312 414 612 314 816 402 512 713 303 801 602 702 213 415 503 206 978 914 516 631 770 954 561 407
 904 703 540 757 704 336 865 513 937 734 248 630 847 708 262 651 636 913 817 972 469 210 719
 970 480 520 775 818 626 714 949 858 619 510 650 408 916 541 253 425 360""".split()
 RANGES: dict[str, tuple[tuple[str, str, int], ...]] = {

@@ -125,8 +125,10 @@ def events(
     size = len(people)
     logins = [r for r in records if r.kind == "login"]
     devices = Devices(rng)
+    sharing: list[Record] = []
     for owners in _housemates(logins, max(round(size * SHARED), 1)):
         devices.share(owners)
+        sharing += [record for record in logins if record.person in owners]
     ordered = list(orders)
     visits: list[Visit] = []
 
@@ -162,6 +164,9 @@ def events(
         device, record = visitor(at) if rng.random() < 0.6 else (rng.choice(devices.all), None)
         visits.append(Visit(at, device, record, None))
     signups = [r for r in records if r.kind == "signup" and not r.person.household]
+    for record in sharing * 3:
+        at = moment(rng, record.created, AS_OF)
+        visits.append(Visit(at, devices.of(record.person), record, None))
     chosen = rng.sample(signups, min(round(size * FORMS), len(signups)))
     visits += [Visit(r.created, devices.of(r.person), r, None) for r in chosen]
 
