@@ -1,0 +1,66 @@
+"""From text to a declared type, refusing what DuckDB's own casts would quietly change.
+
+`try_cast('1.5' as integer)` is 2, `'19.999'` as DECIMAL(18,2) is 20.00, a date drops its time and
+a timestamp drops its offset. Here a value becomes what it says, or NULL, and a NULL made of a
+text that was there sends its row to the quarantine.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestion.sources import Column
+from ingestion.sql import literal
+
+_INTEGERS = frozenset(
+    sign + size + "INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")
+) | {"INTEGER", "UINTEGER"}
+_OFFSET = r"[+-]\d\d(:?\d\d)?\s*$"
+
+
+def is_text(duckdb_type: str) -> bool:
+    """Whether a text needs no cast."""
+    return duckdb_type == "VARCHAR"
+
+
+def cast(text: str, column: Column, duckdb_type: str) -> str:  # noqa: PLR0911 - one a type
+    """SQL for the value of `text` (a SQL expression) as `duckdb_type` (DuckDB's canonical name)."""
+    if column.formats and not is_text(duckdb_type):
+        return _parsed(text, column.formats, duckdb_type)
+    plain = f"try_cast({text} as {duckdb_type})"
+    if is_text(duckdb_type):
+        return text
+    if duckdb_type in _INTEGERS:
+        digits = r"\s*[+-]?\d+(\.0*)?\s*"
+        return (
+            f"case when {plain}::varchar = {text} then {plain} "
+            f"when regexp_full_match({text}, {literal(digits)}) then {plain} end"
+        )
+    if match := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", duckdb_type):
+        scale = int(match.group(2))
+        wide = f"try_cast({text} as decimal(38,{min(38, scale + 12)}))"
+        short = (
+            f"position('.' in {text}) = 0 or length({text}) - position('.' in {text}) <= {scale}"
+        )
+        return (
+            f"case when ({short}) and position('e' in lower({text})) = 0 then {plain} "
+            f"when {wide} = {plain} then {plain} end"
+        )
+    if duckdb_type == "DATE":
+        midnight = f"try_cast({text} as timestamp) = {plain}::timestamp"
+        return f"case when length({text}) <= 10 or {midnight} then {plain} end"
+    if duckdb_type == "TIMESTAMP":
+        utc = f"timezone('UTC', try_cast({text} as timestamptz))"
+        offset = f"length({text}) > 10 and regexp_matches({text}, {literal(_OFFSET)})"
+        return f"case when {offset} then {utc} else {plain} end"
+    return plain
+
+
+def _parsed(text: str, formats: tuple[str, ...], duckdb_type: str) -> str:
+    """strptime gives a timestamp; with an offset in the format, one with a zone: make it UTC."""
+    attempts = []
+    for strptime in formats:
+        parsed = f"try_strptime({text}, {literal(strptime)})"
+        zoned = "%z" in strptime and duckdb_type != "TIMESTAMP WITH TIME ZONE"
+        attempts.append(f"timezone('UTC', {parsed})" if zoned else parsed)
+    return f"try_cast(coalesce({', '.join(attempts)}) as {duckdb_type})"

@@ -1,0 +1,264 @@
+"""Read what is declared: dbt's source YAMLs, and in them who brings which file into which table.
+
+A source is dbt's own (`sources:` in any `_<source>.yml` below the staging folder); what is ours is
+`config.meta.ingest`, on a source as defaults and on a table, whose keys win. dbt merges meta
+shallowly, we merge it by key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from ingestion import connectors
+from ingestion.sources import (
+    Column,
+    Compression,
+    Declarations,
+    Format,
+    FormatType,
+    Ingest,
+    Mode,
+    Problem,
+    SourceTable,
+)
+
+INGEST_KEYS = ("connector", "location", "format", "key", "newest_by", "mode", "connection")
+FORMAT_KEYS = tuple(Format.__dataclass_fields__)
+COLUMN_META_KEYS = ("aliases", "format", "required")
+#: Columns that loading adds to every raw table.
+TECHNICAL_COLUMNS = ("_extra", "_record_id", "_load_id", "_origin", "_loaded_at")
+Where = tuple[str | int, ...]
+
+
+class _WrongError(Exception):
+    """A declaration that cannot be used; `at` is where in the YAML."""
+
+    def __init__(self, at: Where, message: str) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def read(staging_dir: Path) -> Declarations:
+    """Read every `_<source>.yml` below `staging_dir`, in the order of their paths.
+
+    Nothing is raised for a bad declaration: it becomes a Problem and the other tables still come.
+    A table whose ingest block is wrong comes with `ingest=None` and the columns that are right.
+    """
+    tables: list[SourceTable] = []
+    problems: list[Problem] = []
+    for path in sorted(staging_dir.rglob("_*.y*ml")):
+        try:
+            loader = yaml.SafeLoader(path.read_text("utf-8"))
+            node = loader.get_single_node()
+            document = loader.construct_document(node) if node is not None else None
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            mark = getattr(error, "problem_mark", None)
+            what = getattr(error, "problem", None) or type(error).__name__
+            line = mark.line + 1 if mark else None
+            problems.append(Problem("", "", path, line, f"this is not readable YAML: {what}"))
+            continue
+        for found in _tables(path, document, node):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                tables.append(found)
+    return Declarations(tuple(tables), tuple(problems))
+
+
+def _tables(path: Path, document: Any, node: yaml.Node | None) -> Iterator[SourceTable | Problem]:
+    sources = document.get("sources") if isinstance(document, dict) else None
+    for s, source in enumerate(sources if isinstance(sources, list) else []):
+        if not isinstance(source, dict) or not isinstance(source.get("name"), str):
+            line = _line(node, ("sources", s))
+            yield Problem("", "", path, line, "every source needs a `name`")
+            continue
+        defaults, _ = _meta(source, ("sources", s), "ingest")
+        for t, table in enumerate(source.get("tables") or []):
+            at: Where = ("sources", s, "tables", t)
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                line = _line(node, at)
+                yield Problem(source["name"], "", path, line, "every table needs a `name`")
+                continue
+            own, ingest_at = _meta(table, at, "ingest")
+            if own is None:
+                continue  # a dbt source that somebody else fills
+            names = (source["name"], table["name"])
+            columns: list[Column] = []
+            for c, column in enumerate(table.get("columns") or []):
+                try:
+                    columns.append(_column(column, (*at, "columns", c), columns, node))
+                except _WrongError as wrong:
+                    yield Problem(*names, path, _line(node, wrong.at), str(wrong))
+            ingest = None
+            try:
+                if not columns:
+                    raise _WrongError(at, "declare its `columns`, each with a `data_type`")
+                if len(columns) == len(table.get("columns") or []):
+                    ingest = _ingest(defaults, own, ingest_at, columns)
+            except _WrongError as wrong:
+                yield Problem(*names, path, _line(node, wrong.at), str(wrong))
+            if columns:
+                yield SourceTable(
+                    source=source["name"],
+                    name=table["name"],
+                    schema=str(source.get("schema") or f"raw_{source['name']}"),
+                    path=path,
+                    line=_line(node, at),
+                    columns=tuple(columns),
+                    ingest=ingest,
+                )
+
+
+def _column(column: Any, at: Where, before: Iterable[Column], node: yaml.Node | None) -> Column:
+    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
+        raise _WrongError(at, "every column needs a `name`")
+    name = column["name"]
+    if not isinstance(column.get("data_type"), str):
+        raise _WrongError(at, f"column {name} needs a `data_type`, such as varchar or timestamp")
+    if name.lower() in TECHNICAL_COLUMNS:
+        raise _WrongError(at, f"column {name} has a name that loading keeps for itself")
+    if name.lower() in {other.name.lower() for other in before}:
+        raise _WrongError(at, f"column {name} is declared twice (names differ by more than case)")
+    config = column.get("config")
+    meta = config.get("meta") if isinstance(config, dict) else None
+    in_config = isinstance(meta, dict)
+    meta = meta if isinstance(meta, dict) else column.get("meta") or {}
+    meta_at: Where = (*at, "config", "meta") if in_config else (*at, "meta")
+    # Other meta keys (pii, identifier ...) are other rooms': only likely slips are ours to name.
+    for key in meta:
+        close = difflib.get_close_matches(str(key), COLUMN_META_KEYS, 1, 0.8)
+        if key not in COLUMN_META_KEYS and close:
+            raise _WrongError((*meta_at, key), f"unknown key `{key}`: did you mean `{close[0]}`?")
+    required = meta.get("required", False)
+    if not isinstance(required, bool):
+        raise _WrongError((*meta_at, "required"), "`required` is true or false")
+    return Column(
+        name=name,
+        data_type=column["data_type"],
+        aliases=_texts(meta.get("aliases"), (*meta_at, "aliases")),
+        formats=_texts(meta.get("format"), (*meta_at, "format")),
+        required=required,
+        line=_line(node, at),
+    )
+
+
+def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest:
+    if not isinstance(own, dict) or not isinstance(defaults or {}, dict):
+        raise _WrongError(at, "`ingest` is a mapping of keys such as `connector` and `location`")
+    block: dict[str, Any] = {**(defaults or {}), **own}
+    for key in ("format", "connection"):
+        given = [part.get(key) or {} for part in (defaults or {}, own)]
+        if not all(isinstance(part, dict) for part in given):
+            raise _WrongError((*at, key), f"`{key}` is a mapping")
+        block[key] = {**given[0], **given[1]}
+    _known(block, INGEST_KEYS, at)
+    for key in ("connector", "location"):
+        if not isinstance(block.get(key), str) or not block[key]:
+            raise _WrongError((*at, key), f"`ingest` needs a `{key}`")
+    _one_of(block, "connector", connectors.names(), at)
+    connection_keys = connectors.connection_keys(block["connector"])
+    _known(block["connection"], connection_keys, (*at, "connection"))
+    _one_of(block, "mode", get_args(Mode), at)
+    names = [column.name for column in columns]
+    keys = _texts(block.get("key"), (*at, "key"))
+    newest_by = block.get("newest_by")
+    for where, name in [("key", name) for name in keys] + [("newest_by", newest_by)]:
+        if name is not None and name not in names:
+            raise _WrongError(
+                (*at, where), f"`{where}`: no column {name}{_nearest(str(name), names)}"
+            )
+    if newest_by is not None and not keys:
+        raise _WrongError(
+            (*at, "newest_by"), "`newest_by` chooses between rows of one `key`: give it"
+        )
+    if block.get("mode") == "upsert" and not keys:
+        raise _WrongError((*at, "mode"), "mode upsert needs a `key`")
+    return Ingest(
+        connector=block["connector"],
+        location=block["location"],
+        format=_format(block["format"], (*at, "format")),
+        key=keys,
+        newest_by=newest_by,
+        mode=block.get("mode", "append"),
+        connection={key: str(value) for key, value in block["connection"].items()},
+    )
+
+
+def _format(block: Mapping[str, Any], at: Where) -> Format:
+    _known(block, FORMAT_KEYS, at)
+    _one_of(block, "type", get_args(FormatType), at)
+    _one_of(block, "compression", get_args(Compression), at)
+    for key, value in block.items():
+        if key == "header" and not isinstance(value, bool):
+            raise _WrongError((*at, key), "`header` is true or false")
+        if key != "header" and value is not None and not isinstance(value, str):
+            raise _WrongError((*at, key), f"`{key}` is a text, not {value!r}: put it in quotes")
+        if key in ("delimiter", "quote") and len(str(value).encode()) != 1:
+            raise _WrongError(
+                (*at, key), f'`{key}` is one character, such as ";" or "\\t" in quotes'
+            )
+        if key in ("encoding", "encoding_fallback") and value is not None:
+            try:
+                b"".decode(value)
+            except LookupError:
+                raise _WrongError((*at, key), f"`{key}`: no encoding is called {value}") from None
+    return Format(**block)
+
+
+def _known(block: Mapping[str, Any], allowed: Iterable[str], at: Where) -> None:
+    allowed = tuple(allowed)
+    for key in block:
+        if key not in allowed:
+            hint = _nearest(str(key), allowed) or f"; the keys are {', '.join(allowed)}"
+            raise _WrongError((*at, key), f"unknown key `{key}`{hint}")
+
+
+def _one_of(block: Mapping[str, Any], key: str, allowed: Iterable[str], at: Where) -> None:
+    allowed = tuple(allowed)
+    value = block.get(key, allowed[0])
+    if value not in allowed:
+        hint = _nearest(str(value), allowed) or ""
+        raise _WrongError((*at, key), f"`{key}: {value}` is none of {', '.join(allowed)}{hint}")
+
+
+def _texts(value: Any, at: Where) -> tuple[str, ...]:
+    values = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise _WrongError(at, f"`{at[-1]}` is a text or a list of texts")
+    return tuple(values)
+
+
+def _nearest(word: str, allowed: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(allowed), 1)
+    return f": did you mean `{close[0]}`?" if close else ""
+
+
+def _meta(node: Mapping[str, Any], at: Where, key: str) -> tuple[Any, Where]:
+    """`config.meta.<key>`, or `meta.<key>` as dbt wrote it before 1.10, and where it stands."""
+    for path in (("config", "meta", key), ("meta", key)):
+        value: Any = node
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return value, (*at, *path)
+    return None, at
+
+
+def _line(node: yaml.Node | None, at: Where) -> int | None:
+    """The line (from 1) of what `at` leads to, or of the nearest thing above it."""
+    line = None
+    for part in at:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == part), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+    return line

@@ -1,0 +1,118 @@
+"""One row a key: which of the rows that claim a key stands, within a file and between origins.
+
+The newest by the declared column wins; then the greater origin (a later file's name); then the
+greater content, so that the order of rows never matters. A row that loses to another origin's is
+kept in the schema `ingestion`, out of sight: when the origin that won is delivered again without
+it, the loser stands again. The raw table is thus a function of what every origin holds now.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from ingestion.rows import REMOVED, STAGED, Load
+from ingestion.sources import SourceTable
+from ingestion.sql import literal, quoted, raw_table
+
+
+def outranked_table(table: SourceTable) -> str:
+    """The quoted name of the table that keeps rows which lost their key to another origin."""
+    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"
+
+
+def _order(load: Load) -> str:
+    newest = load.table.ingest.newest_by if load.table.ingest else None
+    first = f"{quoted(newest)} desc nulls last, " if newest else ""
+    texts = ", ".join(f"coalesce({quoted(name)}::varchar, '')" for name in [*load.types, "_extra"])
+    return f"{first}_origin desc, sha256(concat_ws(chr(31), {texts})) desc"
+
+
+def keep_newest(con: duckdb.DuckDBPyConnection, load: Load) -> None:
+    """Of the staged rows of one key, leave one."""
+    con.execute(f"""
+        delete from {STAGED} where rowid in (
+            select row_id from (
+                select rowid as row_id, row_number() over (
+                    partition by _record_id order by {_order(load)}
+                ) as place
+                from {STAGED}
+                where _record_id in (
+                    select _record_id from {STAGED} group by _record_id having count(*) > 1
+                )
+            ) where place > 1
+        )""")
+
+
+def merge(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> None:
+    """Bring the staged rows into the raw table, settling keys with the rows of other origins."""
+    raw, outranked = raw_table(load.table), outranked_table(load.table)
+    kept = _exists(con, load.table)
+    if kept:
+        con.execute(f"delete from {outranked} where _origin = ?", [load.origin])
+    if others or kept:
+        _settle(con, load, kept)
+    con.execute(f"insert into {raw} ({load.columns}) select {load.columns} from {STAGED}")
+
+
+def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> None:
+    """Rank every claimant of each key that this load touches and others claim too."""
+    raw, outranked = raw_table(load.table), outranked_table(load.table)
+    before = f"select {load.columns} from {raw}"
+    if kept:
+        before += f" union all select {load.columns} from {outranked}"
+    con.execute(f"""
+        create or replace temp table ingestion_contested as
+        with touched as (
+            select _record_id from {STAGED} union select _record_id from {REMOVED}
+        )
+        select distinct _record_id from ({before}) semi join touched using (_record_id)""")
+    con.execute(f"""
+        create or replace temp table ingestion_claims as
+        with claims as ({before} union all select {load.columns} from {STAGED})
+        select {load.columns}, row_number() over (
+            partition by _record_id order by {_order(load)}
+        ) as place
+        from claims semi join ingestion_contested using (_record_id)""")
+    contested = "_record_id in (select _record_id from ingestion_contested)"
+    for name in (raw, STAGED, *([outranked] if kept else [])):
+        con.execute(f"delete from {name} where {contested}")
+    con.execute(
+        f"insert into {raw} ({load.columns}) "
+        f"select {load.columns} from ingestion_claims where place = 1"
+    )
+    losers = con.execute("select count(*) from ingestion_claims where place > 1").fetchall()[0][0]
+    if losers:
+        con.execute("create schema if not exists ingestion")
+        con.execute(f"create table if not exists {outranked} as select * from {raw} limit 0")
+        con.execute(
+            f"insert into {outranked} ({load.columns}) "
+            f"select {load.columns} from ingestion_claims where place > 1"
+        )
+    _recount(con, load)
+
+
+def _recount(con: duckdb.DuckDBPyConnection, load: Load) -> None:
+    """Other loads gained or lost a key: their loaded and duplicate counts say what stands now."""
+    con.execute(f"""
+        update ops.loads set
+            rows_loaded = standing.n,
+            rows_duplicate = rows_read - rows_quarantined - standing.n
+        from (
+            select affected._load_id, count(stands._load_id) as n
+            from (
+                select distinct _load_id from ingestion_claims
+                where _load_id <> {literal(load.load_id)}
+            ) as affected
+            left join {raw_table(load.table)} as stands on stands._load_id = affected._load_id
+            group by affected._load_id
+        ) as standing
+        where ops.loads.load_id = standing._load_id""")
+
+
+def _exists(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
+    found = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = 'ingestion' and table_name = ?",
+        [f"{table.schema}.{table.name}"],
+    ).fetchall()
+    return bool(found)

@@ -1,0 +1,266 @@
+"""Load files into raw tables: typed, counted, once.
+
+A file is one transaction: what its origin brought before goes, its rows come, and the ledger's row
+and the quarantine with them. Killed at any moment it has happened or it has not. The same bytes at
+the same origin, declared alike, are not loaded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from ingestion import file_text, keys, ledger, quarantine, readers, rows
+from ingestion.ledger import LedgerEntry
+from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
+from ingestion.sql import raw_table
+
+
+def load(
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    arrivals: Iterable[Arrival],
+    *,
+    run_id: str,
+    now: datetime,
+) -> tuple[LoadResult, ...]:
+    """Load each arrival, in the order of origins, into the table that `ledger.ensure` made.
+
+    A file that cannot be loaded leaves everything as it was, a failed row in ops.loads, and a
+    result that says why; the others still load. `now` is the moment that rows are labelled with.
+    Where several origins bring rows of one key, see `keys`; without a key, see
+    `rows.number_occurrences`. `upsert` is `append` with a key that has to be declared.
+    """
+    ordered = sorted(arrivals, key=lambda arrival: arrival.origin)
+    return tuple(_load_one(con, table, arrival, run_id, _naive_utc(now)) for arrival in ordered)
+
+
+def record_failure(  # noqa: PLR0917 - orchestration calls it as it stands here
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    origin: str,
+    error: str,
+    run_id: str,
+    now: datetime,
+) -> LoadResult:
+    """Write down that something never arrived (`error` is a FetchError's text)."""
+    return _fail(con, _entry(con, table, origin, run_id), error, _naive_utc(now))
+
+
+def _load_one(
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    arrival: Arrival,
+    run_id: str,
+    now: datetime,
+) -> LoadResult:
+    clock = time.perf_counter()
+    entry = _entry(con, table, arrival.origin, run_id)
+    try:
+        content_hash, size = file_text.digest(arrival.path)
+        standing, _ = ledger.current(con, table, arrival.origin)
+        same = (content_hash, table.declaration_hash)
+        if standing and (standing.content_hash, standing.declaration_hash) == same:
+            ledger.supersede(con, standing, ("failed",))
+            return _result(standing, "unchanged")
+        entry = _entry(con, table, arrival.origin, run_id, content_hash, size)
+        problems: list[Problem] = []
+        types = ledger.duckdb_types(con, table, problems)
+        if problems or table.ingest is None:
+            raise LoadError(problems[0].message if problems else "its declaration has a problem")
+        label = rows.Load(table, types, entry.load_id, arrival.origin, now.isoformat())
+        with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
+            entry = _read(con, label, arrival.path, Path(folder), entry, now, clock)
+        return _result(entry, "loaded")
+    except duckdb.FatalException:
+        raise  # the database itself is broken: nothing can be written down in it
+    except (LoadError, duckdb.Error, OSError, ValueError) as error:
+        return _fail(con, entry, _message(error, arrival), now)
+
+
+def _read(  # noqa: PLR0917
+    con: duckdb.DuckDBPyConnection,
+    label: rows.Load,
+    path: Path,
+    workspace: Path,
+    entry: LedgerEntry,
+    now: datetime,
+    clock: float,
+) -> LedgerEntry:
+    """Read the file in a transaction; once more, with one kind of line end, if it has several."""
+    try:
+        reading = readers.reading(con, label.table, label.types, path, workspace)
+        return _commit(con, label, reading, entry, now, clock)
+    except duckdb.InvalidInputException as error:
+        if "state machine" not in str(error):
+            raise
+    reading = readers.reading(con, label.table, label.types, path, workspace, one_newline=True)
+    return _commit(con, label, reading, entry, now, clock)
+
+
+def _commit(  # noqa: PLR0917
+    con: duckdb.DuckDBPyConnection,
+    label: rows.Load,
+    reading: readers.Reading,
+    entry: LedgerEntry,
+    now: datetime,
+    clock: float,
+) -> LedgerEntry:
+    con.execute("begin")
+    try:
+        entry = _bring_in(con, label, reading, entry)
+        elapsed = timedelta(seconds=time.perf_counter() - clock)
+        ledger.write(con, entry, now, now + elapsed)
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    return entry
+
+
+def _bring_in(
+    con: duckdb.DuckDBPyConnection,
+    label: rows.Load,
+    reading: readers.Reading,
+    entry: LedgerEntry,
+) -> LedgerEntry:
+    """Within the transaction: old rows out, new rows in; the entry with its counts."""
+    raw = raw_table(label.table)
+    others = rows.remove_origin(con, label)
+    target = raw
+    if label.key:
+        rows.make_stage(con, label)
+        target = rows.STAGED
+    quarantine.forget_rejects(con)
+    inserted = rows.insert(con, label, reading, target)
+    misfit = f"from {target} where _load_id = ? and _record_id is null"
+    misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
+    quarantined = quarantine.collect(con, label, reading, misfits)
+    if misfits:
+        con.execute(f"delete {misfit}", [label.load_id])
+    if label.key:
+        keys.keep_newest(con, label)
+        keys.merge(con, label, others=others)
+    else:
+        rows.number_occurrences(con, label, others=others)
+    loaded = con.execute(
+        f"select count(*) from {raw} where _load_id = ?", [label.load_id]
+    ).fetchall()[0][0]
+    read = inserted - misfits + quarantined
+    return replace(
+        entry,
+        rows_read=read,
+        rows_loaded=loaded,
+        rows_duplicate=read - quarantined - loaded,
+        rows_quarantined=quarantined,
+    )
+
+
+def _entry(  # noqa: PLR0917
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    origin: str,
+    run_id: str,
+    content_hash: str | None = None,
+    size: int | None = None,
+) -> LedgerEntry:
+    """The ledger's row for this attempt, before anything came of it."""
+    _, attempts = ledger.current(con, table, origin)
+    return LedgerEntry(
+        load_id=_load_id(table, origin, content_hash or "", attempts + 1),
+        source=table.source,
+        table_name=table.name,
+        origin=origin,
+        content_hash=content_hash,
+        bytes=size,
+        rows_read=0,
+        rows_loaded=0,
+        rows_duplicate=0,
+        rows_quarantined=0,
+        status="loaded",
+        run_id=run_id,
+        error=None,
+        declaration_hash=table.declaration_hash,
+    )
+
+
+def _fail(
+    con: duckdb.DuckDBPyConnection, entry: LedgerEntry, error: str, now: datetime
+) -> LoadResult:
+    entry = replace(entry, status="failed", error=error)
+    con.execute("begin")
+    try:
+        ledger.write(con, entry, now, now)
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    return _result(entry, "failed")
+
+
+def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -> str:
+    parts = (
+        table.source,
+        table.name,
+        origin,
+        content_hash,
+        table.declaration_hash,
+        str(attempt),
+    )
+    return "load_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def _message(error: Exception, arrival: Arrival) -> str:
+    """What went wrong with a file and what to do, without a local path or anybody's data."""
+    if isinstance(error, LoadError):
+        return f"{arrival.origin}: {error}"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return f"{arrival.origin}: cannot be read ({error.strerror}): check the file and run again"
+    if found := re.search(r"Malformed JSON.*?at byte (\d+) in (\S+) (\d+): (.*?)\.?\s*$", text):
+        byte, unit, number, reason = found.groups()
+        return (
+            f"{arrival.origin}: {unit} {number} is malformed JSON at byte {byte} ({reason}): "
+            "deliver the file again, whole"
+        )
+    if "top-level JSON array" in text:
+        return (
+            f"{arrival.origin}: it is not a JSON array: declare `format.records`, or "
+            "`format.type: ndjson` where each line is an object"
+        )
+    if "GZIP" in text or "ZSTD" in text.upper() or "compress" in text.lower():
+        return (
+            f"{arrival.origin}: its compression is broken or not what its name says: deliver it "
+            "again, whole, or correct `format.compression`"
+        )
+    # DuckDB quotes values in its messages: nothing in quotes is repeated.
+    text = re.sub(r"\"[^\"]*\"|'[^']*'", "…", text).replace(str(arrival.path), arrival.origin)
+    return f"{arrival.origin}: cannot be read ({text}): check the file against `format`"
+
+
+def _result(entry: LedgerEntry, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:
+    return LoadResult(
+        load_id=entry.load_id,
+        source=entry.source,
+        table_name=entry.table_name,
+        origin=entry.origin,
+        status=status,
+        rows_read=entry.rows_read,
+        rows_loaded=entry.rows_loaded,
+        rows_duplicate=entry.rows_duplicate,
+        rows_quarantined=entry.rows_quarantined,
+        error=entry.error,
+    )
+
+
+def _naive_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)

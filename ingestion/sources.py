@@ -1,0 +1,149 @@
+"""The records that loading hands around: what is declared, what arrived, what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+#: Part of every declaration hash: raise it when the same file would be loaded differently.
+LOADER_VERSION = 1
+
+FormatType = Literal["csv", "json", "ndjson"]
+Compression = Literal["auto", "none", "gzip", "zstd"]
+Mode = Literal["append", "upsert"]
+
+
+class IngestionError(Exception):
+    """Something that a user can put right; its text says what and how, without personal data."""
+
+
+class FetchError(IngestionError):
+    """A table's files could not be found or brought here."""
+
+
+class LoadError(IngestionError):
+    """A file that is here cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column: its DuckDB type and how its text reads.
+
+    `formats` are strptime formats, tried in order; `aliases` are other names that the file may
+    give the column; a row without a value in a `required` column is quarantined.
+    """
+
+    name: str
+    data_type: str
+    aliases: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    required: bool = False
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file is written. `records` is the dotted path to the array inside a JSON document."""
+
+    type: FormatType = "csv"
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+    encoding_fallback: str | None = None
+    compression: Compression = "auto"
+    records: str | None = None
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """How a table's files are found, read and put together."""
+
+    connector: str
+    location: str
+    format: Format = field(default_factory=Format)
+    key: tuple[str, ...] = ()
+    newest_by: str | None = None
+    mode: Mode = "append"
+    connection: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """One declared table. `ingest` is None when its block has a problem: it is made, not loaded."""
+
+    source: str
+    name: str
+    schema: str
+    path: Path
+    line: int | None
+    columns: tuple[Column, ...]
+    ingest: Ingest | None
+
+    @property
+    def declaration_hash(self) -> str:
+        """A hash of all that decides how a file's bytes become rows (not of where they are)."""
+        parts: dict[str, object] = {"version": LOADER_VERSION}
+        parts["columns"] = [
+            {key: value for key, value in asdict(column).items() if key != "line"}
+            for column in self.columns
+        ]
+        if self.ingest is not None:
+            parts |= {
+                "format": asdict(self.ingest.format),
+                "key": self.ingest.key,
+                "newest_by": self.ingest.newest_by,
+            }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a declaration: where it is and what to do about it."""
+
+    source: str
+    table: str
+    path: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        """`file:line: source.table: message`, with the file's name only."""
+        where = self.path.name if self.line is None else f"{self.path.name}:{self.line}"
+        return f"{where}: {'.'.join(p for p in (self.source, self.table) if p)}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """Every table that is ours to load, and what is wrong with what was declared."""
+
+    tables: tuple[SourceTable, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file that is here now (`path`), and the stable name of where it came from (`origin`)."""
+
+    path: Path
+    origin: str
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What came of one arrival. rows_read = rows_loaded + rows_duplicate + rows_quarantined."""
+
+    load_id: str
+    source: str
+    table_name: str
+    origin: str
+    status: Literal["loaded", "failed", "unchanged"]
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_duplicate: int = 0
+    rows_quarantined: int = 0
+    error: str | None = None

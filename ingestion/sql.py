@@ -1,0 +1,20 @@
+"""Names and texts made safe to stand in SQL, for the places where nothing can be bound."""
+
+from __future__ import annotations
+
+from ingestion.sources import SourceTable
+
+
+def quoted(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def raw_table(table: SourceTable) -> str:
+    """The quoted name of the table that a declaration's rows land in."""
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
