@@ -1,0 +1,25 @@
+"""One file a destination type, found by scanning this folder: a new one is one new file."""
+
+import importlib
+import inspect
+import pkgutil
+
+from reverse_etl.destination import Destination
+
+
+def names() -> tuple[str, ...]:
+    """The destination types there are, sorted. Imports none of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def find(name: str) -> type[Destination]:
+    """The destination class in `<name>.py`; KeyError if there is no such file."""
+    if name not in names():
+        raise KeyError(name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    (found,) = (
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Destination) and member.__module__ == module.__name__
+    )
+    return found

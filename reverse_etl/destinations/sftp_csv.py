@@ -1,0 +1,239 @@
+"""CSV files dropped into a folder of an SFTP server.
+
+Each batch is one delta file `<sync>__<sync_run_id>__<number>.csv` with the columns `operation`
+(upsert | remove), `key` and the mapped fields; UTF-8, comma, quotes doubled, NULL as an empty cell,
+lists and structs as JSON. It is written under a temporary name (leading dot, `.part`) and renamed;
+then, the same way, `<file>.json` with its row count and SHA-256 is put beside it. A reader waits
+for the `.json`. The names follow from the run, so that sending again overwrites and never repeats.
+
+Text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a carriage return)
+gets an apostrophe in front, as OWASP advises. Numbers, and text made of digits and signs alone such
+as a phone number +49 30 1234, are left as they are: they cannot call anything.
+"""
+
+import asyncio
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from reverse_etl.destination import (
+    Batch,
+    BatchAnswer,
+    Capabilities,
+    Destination,
+    RetryError,
+    StopError,
+)
+
+CONNECT_SECONDS = 10.0
+TRANSFER_SECONDS = 300.0
+FORMULA_START = re.compile(r"[=+\-@\t\r]")
+PLAIN_NUMBER = re.compile(r"[+-][0-9][0-9 .,()-]*")
+
+
+class _Number(str):
+    """A JSON number kept as its own text, so that no digit of a decimal is lost."""
+
+    __slots__ = ()
+
+
+class SftpCsv(Destination):
+    capabilities = Capabilities(
+        max_rows=100_000,
+        default_rows=100_000,
+        modes=frozenset({"upsert", "mirror"}),
+        removal=True,
+        connection_keys=frozenset({"host", "username", "known_hosts", "path"}),
+        optional_connection_keys=frozenset(
+            {"port", "private_key", "password", "timeout_seconds"},
+        ),
+        secret_keys=frozenset({"password"}),
+        reserved_fields=frozenset({"operation", "key"}),
+    )
+
+    def __init__(self, connection: Mapping[str, str]) -> None:
+        self._folder = connection["path"].rstrip("/")
+        try:
+            port = int(connection.get("port") or 22)
+        except ValueError as error:
+            raise StopError("connection.port is not a number", code="bad_port") from error
+        try:
+            self._seconds = float(connection.get("timeout_seconds") or TRANSFER_SECONDS)
+        except ValueError as error:
+            raise StopError(
+                "connection.timeout_seconds is not a number", code="bad_timeout"
+            ) from error
+        self._port = port
+        self._connection = dict(connection)
+
+    def send(self, batch: Batch) -> BatchAnswer:
+        content = csv_of(batch)
+        name = f"{batch.sync_name}__{batch.sync_run_id}__{batch.number:05d}.csv"
+        manifest = {
+            "file": name,
+            "sync": batch.sync_name,
+            "rows": len(batch.rows),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        note = json.dumps(manifest, indent=2).encode() + b"\n"
+        deadline = self._seconds + CONNECT_SECONDS
+        try:
+            asyncio.run(
+                asyncio.wait_for(self._put({name: content, f"{name}.json": note}), deadline)
+            )
+        except TimeoutError:
+            raise RetryError(
+                f"the transfer took longer than {deadline:g} s (connection.timeout_seconds)",
+                code="timeout",
+                maybe_applied=True,
+            ) from None
+        return BatchAnswer(bytes_sent=len(content) + len(note))
+
+    async def _put(self, files: Mapping[str, bytes]) -> None:
+        """Write each file under a temporary name and rename it, in the order given."""
+        try:
+            async with (
+                await self._connect() as connection,
+                connection.start_sftp_client() as sftp,
+            ):
+                await _ensure_folder(sftp, self._folder)
+                for name, content in files.items():
+                    await _put_file(sftp, f"{self._folder}/", name, content)
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPPermissionDenied):
+            raise StopError(
+                "the folder in connection.path cannot be written: create it (its parent has to "
+                "exist), or give this user the right to",
+                code="bad_path",
+            ) from None
+        except (asyncssh.Error, OSError) as error:
+            raise RetryError(
+                f"the transfer broke ({type(error).__name__})",
+                code="connection_lost",
+                maybe_applied=True,
+            ) from None
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        login = self._connection
+        try:
+            return await asyncssh.connect(
+                host=login["host"],
+                port=self._port,
+                username=login["username"],
+                password=login.get("password") or None,
+                client_keys=_client_keys(login.get("private_key") or ""),
+                known_hosts=_known_hosts(login["known_hosts"]),
+                # what is on the machine (an agent, ~/.ssh/config) must not decide where rows go
+                config=[],
+                agent_path=None,
+                connect_timeout=CONNECT_SECONDS,
+                login_timeout=CONNECT_SECONDS,
+            )
+        except asyncssh.HostKeyNotVerifiable:
+            raise StopError(
+                "the server's host key is not the one in connection.known_hosts",
+                code="unknown_host_key",
+            ) from None
+        except asyncssh.PermissionDenied:
+            raise StopError(
+                "the server refused the login: look at connection.username and "
+                "connection.private_key or connection.password",
+                code="refused_login",
+            ) from None
+        except (asyncssh.Error, OSError):
+            raise RetryError(
+                "the server in connection.host and connection.port cannot be reached",
+                code="unreachable",
+                maybe_applied=False,
+            ) from None
+
+
+def csv_of(batch: Batch) -> bytes:
+    """The delta file: a header, then one line a row."""
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["operation", "key", *batch.field_names])
+    for row in batch.rows:
+        fields = json.loads(row.fields, parse_float=_Number, parse_int=_Number)
+        cells = (cell(fields.get(name)) for name in batch.field_names)
+        lines.writerow([row.operation, cell(row.key), *cells])
+    return text.getvalue().encode()
+
+
+def cell(value: Any) -> str:
+    """A JSON value as a CSV cell that no spreadsheet runs as a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        # json.dumps would quote the numbers kept as text
+        return _plain_json(value)
+    if FORMULA_START.match(value) and not PLAIN_NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def _plain_json(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ",".join(
+            f"{json.dumps(k, ensure_ascii=False)}:{_plain_json(value[k])}" for k in value
+        )
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_plain_json, value))}]"
+    return str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
+
+
+def _client_keys(private_key: str) -> list[asyncssh.SSHKey] | None:
+    if not private_key:
+        return None
+    try:
+        return [asyncssh.read_private_key(Path(private_key).expanduser())]
+    except (OSError, asyncssh.KeyImportError):
+        raise StopError(
+            "connection.private_key does not name a readable private key file", code="bad_key"
+        ) from None
+
+
+def _known_hosts(declared: str) -> str | None:
+    """The known-hosts file; None (no check at all) only where `none` is written out."""
+    if declared.strip().lower() == "none":
+        return None
+    path = Path(declared).expanduser()
+    if not path.is_file():
+        raise StopError(
+            "connection.known_hosts does not name a file: give one (ssh-keyscan writes it), or "
+            "write none to trust any server",
+            code="bad_known_hosts",
+        )
+    return str(path)
+
+
+async def _ensure_folder(sftp: asyncssh.SFTPClient, folder: str) -> None:
+    """Make the last part of the path; a missing parent is rather a typing error."""
+    if folder and not await sftp.isdir(folder):
+        await sftp.mkdir(folder)
+
+
+async def _put_file(sftp: asyncssh.SFTPClient, folder: str, name: str, content: bytes) -> None:
+    part = f"{folder}.{name}.part"
+    async with sftp.open(part, "wb") as file:
+        await file.write(content)
+    try:
+        await sftp.posix_rename(part, folder + name)
+    except asyncssh.SFTPOpUnsupported:
+        # plain SFTP renames onto nothing only, so an earlier try of the same file goes first
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await sftp.remove(folder + name)
+        await sftp.rename(part, folder + name)
