@@ -67,12 +67,12 @@ def _rejected(con: duckdb.DuckDBPyConnection, reading: Reading) -> None:
     names = ", ".join(literal(name) for name in reading.names)
     con.execute(f"""
         insert into {FOUND}
-        select any_value(line), arg_min(reason, column_idx), arg_min(column_name, column_idx),
+        select any_value(line)::bigint, arg_min(reason, column_idx), arg_min(column_name, column_idx),
             any_value(csv_line)
         from (
             select line, line_byte_position, column_idx, csv_line,
                 case error_type::varchar {reasons} else lower(error_type::varchar) end as reason,
-                case when error_type::varchar = 'INVALID ENCODING' then [{names}][column_idx] end
+                case when error_type::varchar = 'INVALID ENCODING' then [{names}][column_idx::bigint] end
                     as column_name
             from {REJECTS}
         )
@@ -104,7 +104,7 @@ def _misfitting(
             from typed where {bad}
         ),
         skipped as (
-            select line - {reading.first_line} - row_number() over (order by line) + 1
+            select line::bigint - {reading.first_line} - row_number() over (order by line) + 1
                 as records_before
             from {FOUND}
         )

@@ -1,7 +1,7 @@
 """What every destination is: its capabilities as data, and one method that sends a batch.
 
 A destination type is one file in `reverse_etl/destinations/`; its errors say in their type what the
-engine does next (`RetryError`, `RejectError`, `StopError`), so that no destination has a retry loop of its own.
+engine does next (`RetryError`, `RejectError`, `StopError`), so none has a retry loop of its own.
 """
 
 from abc import ABC, abstractmethod
@@ -112,7 +112,7 @@ class Destination(ABC):
 
     @abstractmethod
     def __init__(self, connection: Mapping[str, str]) -> None:
-        """Take the resolved `connection` of a sync; raise StopError for a value that cannot be used."""
+        """Take a sync's resolved `connection`; raise StopError for a value of no use."""
 
     def __enter__(self) -> Self:
         return self

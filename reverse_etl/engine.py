@@ -215,7 +215,7 @@ def _wait(policy: RetryPolicy, attempt: int, asked: float | None) -> float | Non
     """Seconds until the next try: at least what was asked for; None when there is none."""
     if attempt >= policy.tries or (asked or 0) > policy.longest_wait:
         return None
-    backoff = min(policy.longest_wait, policy.first_wait * 2 ** (attempt - 1))
+    backoff = min(policy.longest_wait, policy.first_wait * float(2 ** (attempt - 1)))
     # half fixed and half random, so that many clients do not come back at one moment
     jitter: float = random.uniform(0.5, 1.0)  # noqa: S311
     return max(asked or 0.0, backoff * jitter)

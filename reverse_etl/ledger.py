@@ -67,7 +67,7 @@ class OpenRun:
 
 
 def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
-    """The ledger, opened to write, made if it is not there; `:memory:` works. Raises LedgerBusyError."""
+    """The ledger, open to write, made if it is missing. Raises LedgerBusyError."""
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -6,8 +6,8 @@ text, only for what is sent), payload_hash, position (the order of sending; NULL
 sent), is_held (the destination has it, or may), is_news (the ledger has to note something).
 
 Consent is compiled in: only customers whose decision in force for (the audience's purpose, the
-sync's channel) is `granted` are sent. Who was sent before and is not granted any more is removed, in
-every mode, before anything else is sent. In mode `mirror`, who left the audience is removed too.
+sync's channel) is `granted` are sent. Who was sent before and is not granted any more is removed,
+in every mode, before anything else is sent; in mode `mirror`, who left the audience is too.
 """
 
 from collections.abc import Sequence

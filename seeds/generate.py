@@ -16,6 +16,7 @@ from seeds.people import AS_OF, START
 HERE = Path(__file__).parent
 COMPANY = HERE / "company"
 SEED = 20260701
+MOST_PEOPLE = 12_000
 
 
 def build(seed: int, count: int) -> dict[str, bytes]:
@@ -80,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--people", type=int, default=5000, help="how many people there are")
     options = parser.parse_args(arguments)
-    if options.people < 1:
-        parser.error("--people must be at least 1")
+    if not 1 <= options.people <= MOST_PEOPLE:
+        parser.error(f"--people must be from 1 to {MOST_PEOPLE}: fictional phone numbers run out")
     files = build(options.seed, options.people)
     write(files, options.out)
     size = sum(map(len, files.values())) / 1e6

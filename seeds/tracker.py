@@ -110,7 +110,8 @@ class Tracker:
             other = who is not None and who != record.record_id
             buys = cart is not None and cart.order is not None
             # a housemate logs in with an own account; others do when they buy, or by chance
-            if other or (who is None and (buys or self.rng.random() < 0.3)):
+            likely = 0.65 if cart else 0.3
+            if other or (who is None and (buys or self.rng.random() < likely)):
                 name: Properties = {"firstName": record.first, "lastName": record.last}
                 name["email"] = record.email
                 self.logged_in[device.anonymous_id] = record.record_id

@@ -51,16 +51,22 @@ def _converted(
         for n, order in enumerate(orders)
         if order.source != "phone" and order.created > START + timedelta(days=6)
     ]
+    rng.shuffle(tracked)
+    # a cart touched days before its order needs an account that was there by then
+    settled = [n for n in tracked if orders[n].created - orders[n].customer.created > 5 * DAY]
+    abandoned = settled[:late]
+    in_time = [n for n in tracked if n not in abandoned][: max(count - len(abandoned), 0)]
     result: list[tuple[int, Cart]] = []
-    for k, n in enumerate(rng.sample(tracked, min(count, len(tracked)))):
+    for k, n in enumerate(abandoned + in_time):
         order = orders[n]
         gap = timedelta(seconds=rng.randrange(40, 900))
-        if k < late:
+        if k < len(abandoned):
             gap = _late_after(rng, k)
-        elif rng.random() < 0.08:
+        elif n in settled and rng.random() < 0.12:
             gap = timedelta(hours=rng.randrange(1, 23), minutes=rng.randrange(60))
         items = tuple((line.product, line.quantity) for line in order.lines)
-        cart = Cart(f"cart_{n:05d}a", items, order.created - gap, order, checkout=k >= late)
+        recovered = k < len(abandoned)
+        cart = Cart(f"cart_{n:05d}a", items, order.created - gap, order, checkout=not recovered)
         result.append((n, cart))
     return result
 

@@ -2,8 +2,8 @@
 
 The body is `{"sync": ..., "rows": [{"operation", "key", "fields"}]}`. A receiver checks
 that `X-Mainstem-Signature` is `sha256=` + hex(HMAC-SHA256(secret, timestamp + "." + body)), where
-timestamp is `X-Mainstem-Timestamp` (unix seconds), and forgets a batch whose `Idempotency-Key` it has
-seen. It may answer row by row:
+timestamp is `X-Mainstem-Timestamp` (unix seconds), and forgets a batch whose
+`Idempotency-Key` it has seen. It may answer row by row:
 `{"results": [{"key", "status": "ok"|"error", "error", "code", "id"}]}`.
 """
 

@@ -216,13 +216,13 @@ def test_carts_end_in_every_way(company):
 
 
 def test_events_name_what_exists(company):
-    customers = {row["id"] for row in company.customers}
+    customers = {row["id"]: row for row in company.customers}
     orders = {order["id"]: order for order in company.orders}
     users: dict[str, set[str]] = {}
     for event in company.events:
         assert at(event["timestamp"]) <= at(event["receivedAt"]) < AS_OF
         if event["userId"]:
-            assert event["userId"] in customers
+            assert at(customers[event["userId"]]["created_at"]) <= at(event["timestamp"])
             users.setdefault(event["anonymousId"], set()).add(event["userId"])
         if event.get("event") == "Order Completed":
             order = orders[event["properties"]["order_id"]]

@@ -1,0 +1,258 @@
+"""Trouble on the way: nothing lost, repeated at most the batch in flight, and the ledger knows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from reverse_etl import ledger
+
+if TYPE_CHECKING:
+    from conftest import Receiver, Runner, Warehouse
+
+
+@pytest.fixture
+def ten(warehouse: Warehouse) -> Warehouse:
+    for number in range(10):
+        warehouse.add(f"c{number}")
+    return warehouse
+
+
+def keys_of_repeats(receiver: Receiver) -> list[str]:
+    return [request.key for request in receiver.requests if request.is_repeat]
+
+
+def assert_complete(run: Runner, receiver: Receiver, people: int) -> None:
+    """Receiver and ledger agree, and one more run has nothing to do."""
+    assert len(receiver.members) == people
+    assert run.rows("SELECT count(*) FROM sync_state WHERE status = 'synced' AND is_held") == [
+        (people,)
+    ]
+    bodies: dict[str, bytes] = {}
+    for request in receiver.requests:
+        assert bodies.setdefault(request.key, request.raw) == request.raw
+    before = len(receiver.requests)
+    assert run().rows_unchanged == people
+    assert len(receiver.requests) == before
+
+
+@pytest.mark.parametrize("trouble", ["429", "429:0.05", "500", "500 after", "503", "reset", "408"])
+def test_passing_trouble_is_retried_with_the_same_key(
+    run: Runner, ten: Warehouse, receiver: Receiver, trouble: str
+) -> None:
+    receiver.script = ["ok", trouble, "ok", trouble]
+    result = run()
+    assert (result.status, result.rows_added, result.requests) == ("succeeded", 10, 7)
+    assert len(keys_of_repeats(receiver)) == 2
+    assert run.rows("SELECT DISTINCT attempts FROM sync_log ORDER BY 1") == [(1,), (2,)]
+    assert_complete(run, receiver, 10)
+
+
+def test_asked_to_wait_it_waits(run: Runner, ten: Warehouse, receiver: Receiver) -> None:
+    receiver.script = ["429:0.5"]
+    begun = time.monotonic()
+    assert run().status == "succeeded"
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_asked_to_wait_too_long_it_ends_incomplete(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.script = ["ok", "429:3600"]
+    result = run()
+    assert (result.status, result.rows_added, result.rows_pending) == ("incomplete", 2, 8)
+    assert run().rows_added == 8
+    assert_complete(run, receiver, 10)
+
+
+@pytest.mark.parametrize("trouble", ["500 after", "500", "hang"])
+def test_unanswered_batch_is_sent_again_by_the_next_run_first(
+    run: Runner, ten: Warehouse, receiver: Receiver, trouble: str
+) -> None:
+    run.env["SECONDS"], receiver.seconds = "0.2", 0.5
+    receiver.script = ["ok", trouble, trouble, trouble]
+    first = run()
+    assert (first.status, first.rows_added, first.rows_pending) == ("incomplete", 2, 8)
+    assert "8 rows are pending" in str(first.error)
+    assert run.rows("SELECT count(*) FROM sync_state WHERE status = 'unknown'") == [(2,)]
+    in_flight = receiver.requests[-1]
+    # who changed meanwhile is brought up to date after the repeat, not in it
+    ten.people["c2"]["first_name"] = "Changed"
+    second = run()
+    assert receiver.requests[4].key == in_flight.key
+    assert receiver.requests[4].raw == in_flight.raw
+    assert (second.status, second.is_resumed, second.rows_pending) == ("succeeded", True, 0)
+    assert second.sync_run_id == first.sync_run_id
+    assert (second.rows_added, second.rows_updated) == (10, 1)
+    assert receiver.members["c2"]["name"] == "Changed"
+    assert_complete(run, receiver, 10)
+
+
+def test_unanswered_batch_of_somebody_who_withdrew_is_not_repeated(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.script = ["ok", "500 after", "500", "500"]
+    run()
+    assert {"c2", "c3"} <= set(receiver.members)
+    ten.people["c2"]["consent"] = "withdrawn"
+    sent = len(receiver.requests)
+    result = run()
+    assert result.status == "succeeded"
+    later = [r for request in receiver.requests[sent:] for r in request.body["rows"]]
+    operations = [(row["operation"], row["key"]) for row in later]
+    assert operations[0] == ("remove", "c2")
+    assert ("upsert", "c2") not in operations
+    del ten.people["c2"]
+    assert_complete(run, receiver, 9)
+
+
+def test_unreachable_is_incomplete_and_names_the_key_but_not_the_address(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    address = run.env["URL"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        run.env["URL"] = f"http://127.0.0.1:{free.getsockname()[1]}/?token=hidden"
+    result = run()
+    assert (result.status, result.rows_pending, result.rows_planned) == ("incomplete", 10, 10)
+    message = str(result.error)
+    assert "connection.url" in message
+    assert "models/audiences/_exposures.yml" in message
+    assert "hidden" not in message
+    assert run.rows("FROM sync_state") == []  # nothing was delivered, so nothing is unknown
+    run.env["URL"] = address
+    again = run()
+    assert (again.is_resumed, again.rows_added) == (False, 10)
+    assert_complete(run, receiver, 10)
+
+
+@pytest.mark.parametrize(("status", "key"), [("401", "secret"), ("404", "url"), ("301", "url")])
+def test_what_a_person_must_change_stops_at_once(
+    run: Runner, ten: Warehouse, receiver: Receiver, status: str, key: str
+) -> None:
+    receiver.script = ["ok", status]
+    result = run()
+    assert (result.status, result.rows_added, result.requests) == ("incomplete", 2, 2)
+    assert f"connection.{key}" in str(result.error)
+    assert run().rows_added == 8
+    assert_complete(run, receiver, 10)
+
+
+def test_refused_batch_is_rejected_and_the_others_go_on(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.script = ["ok", "422"]
+    result = run()
+    assert (result.status, result.rows_added, result.rows_rejected) == ("succeeded", 8, 2)
+    assert run.rows("SELECT DISTINCT http_status FROM sync_log ORDER BY 1") == [(200,), (422,)]
+    assert run().rows_added == 2
+    assert_complete(run, receiver, 10)
+
+
+CHILD = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from conftest import Runner
+from reverse_etl import engine
+engine.run(
+    Runner.sync(), published=Path({published!r}), ledger=Path({ledger!r}), run_id="killed",
+    env=os.environ, now=datetime.now(UTC),
+)
+"""
+
+
+@pytest.mark.parametrize("answered", [0, 1, 3])
+def test_killed_in_the_middle_and_run_again(
+    run: Runner, ten: Warehouse, receiver: Receiver, answered: int
+) -> None:
+    receiver.script, receiver.seconds = ["ok"] * answered + ["slow"], 5.0
+    code = CHILD.format(
+        tests=str(Path(__file__).parent), published=str(ten.publish()), ledger=str(run.ledger)
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | run.env | {"PYTHONPATH": str(Path(__file__).parents[2]), "SECONDS": "20"},
+    ) as child:
+        deadline = time.monotonic() + 30
+        while len(receiver.requests) <= answered and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        child.wait(timeout=10)
+    assert len(receiver.requests) == answered + 1
+    result = run()
+    assert (result.status, result.is_resumed) == ("succeeded", True)
+    # the run that was killed ends with the counts of an uninterrupted one
+    assert (result.rows_planned, result.rows_added, result.rows_unchanged) == (10, 10, 0)
+    assert keys_of_repeats(receiver) == [receiver.requests[answered].key]
+    assert len(receiver.requests) == 6
+    assert run.rows("SELECT count(*), count(DISTINCT row_key) FROM sync_log") == [(10, 10)]
+    assert run.rows("SELECT count(*) FROM sync_runs") == [(1,)]
+    assert run.rows("FROM planned_rows") == []
+    assert_complete(run, receiver, 10)
+
+
+def test_killed_before_anything_was_sent(run: Runner, ten: Warehouse, receiver: Receiver) -> None:
+    with ledger.connect(run.ledger) as con:
+        ledger.open_run(con, run.sync(), "killed", run.now.replace(tzinfo=None))
+    result = run()
+    assert (result.is_resumed, result.rows_added) == (True, 10)
+    assert_complete(run, receiver, 10)
+
+
+def test_rejected_before_a_kill_is_counted_once(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.script, receiver.bad_keys = ["rows", "500", "500", "500"], {"c0"}
+    assert run().rows_rejected == 1
+    receiver.script = ["rows"] * 10
+    result = run()
+    assert (result.rows_planned, result.rows_rejected, result.rows_added) == (10, 1, 9)
+    assert receiver.operations().count(("upsert", "c0")) == 1
+    assert run().rows_rejected == 1  # the next run tries it again
+
+
+def test_warehouse_can_be_written_while_a_sync_waits(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    written: list[int] = []
+
+    def publish_anew(done: int, total: int) -> None:
+        code = f"import duckdb; duckdb.connect({str(ten.path)!r}).execute('CREATE TABLE x (i INT)')"
+        if not written:
+            done_process = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
+            written.append(done_process.returncode)
+
+    assert run(progress=publish_anew).rows_added == 10
+    assert written == [0]
+
+
+def test_busy_ledger_says_so(run: Runner, ten: Warehouse) -> None:
+    code = (
+        "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print('open', flush=True);"
+        " sys.stdin.read()"
+    )
+    run.ledger.parent.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(run.ledger)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(ledger.LedgerBusyError, match="open in another process"):
+            run()
+        holder.communicate("", timeout=10)
+    with duckdb.connect(str(run.ledger)):
+        pass
