@@ -64,7 +64,7 @@ def assemble(
                 description="The whole road, every morning.",
             )
         ],
-        resources={RESOURCE: mainstem},
+        resources={RESOURCE: mainstem.resource()},
         executor=dg.in_process_executor,
     )
     return Assembly(

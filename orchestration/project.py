@@ -119,7 +119,19 @@ class Project:
         places += ["--target-path", str(self.home.dbt_target)]
         places += ["--log-path", str(self.home.dbt_target.parent / "logs")]
         quiet = ["--quiet", "--log-level", "none", "--no-use-colors", "--no-version-check"]
-        return runner.invoke([*quiet, *command, *places])
+        try:
+            return runner.invoke([*quiet, *command, *places])
+        finally:
+            _close_warehouse()
+
+
+def _close_warehouse() -> None:
+    """dbt-duckdb keeps the file open until the process ends; we want it back now."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager
+
+    if Manager._ENV is not None:
+        Manager._ENV.close()
+    Manager.close_all_connections()
 
 
 def _digest_of_files(folder: Path) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import duckdb
-from pydantic import PrivateAttr
-
 from orchestration import lock, sample, warehouse
 from orchestration.home import Home
 from orchestration.progress import Progress
@@ -20,22 +18,14 @@ from orchestration.project import Project
 RESOURCE = "mainstem"
 
 
-class Mainstem(dg.ConfigurableResource[Any]):
+class Mainstem:
     """A run's hold on MAINSTEM_HOME, from its first asset to its last.
 
-    Setting it up takes the lock on MAINSTEM_HOME, so a run that is started beside another one
-    fails at once with the name of who is busy. The sample's stand-ins start when something asks
-    for the environment, and end with the run.
+    As a Dagster resource (`resource()`) it takes the lock on MAINSTEM_HOME while a run is set up,
+    so a run that is started beside another one fails at once with the name of who is busy; a
+    command line that has the lock already says so. The sample's stand-ins start when something
+    asks for the environment, and end with the run.
     """
-
-    _home: Home = PrivateAttr()
-    _project: Project = PrivateAttr()
-    _progress: Progress = PrivateAttr(default_factory=Progress)
-    _left_out: list[str] = PrivateAttr(default_factory=list)
-    _facts: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _holds_lock: bool = PrivateAttr()
-    _stack: ExitStack = PrivateAttr(default_factory=ExitStack)
-    _environment: dict[str, str] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -45,11 +35,14 @@ class Mainstem(dg.ConfigurableResource[Any]):
         *,
         holds_lock: bool = False,
     ) -> None:
-        super().__init__()
-        self._holds_lock = holds_lock
         self._home = home
         self._project = project
         self._progress = progress or Progress()
+        self._holds_lock = holds_lock
+        self._left_out: list[str] = []
+        self._facts: dict[str, Any] = {}
+        self._stack = ExitStack()
+        self._environment: dict[str, str] | None = None
 
     @property
     def home(self) -> Home:
@@ -78,13 +71,19 @@ class Mainstem(dg.ConfigurableResource[Any]):
         """The clock, as UTC without a zone: what goes into `_at` columns."""
         return datetime.now(UTC).replace(tzinfo=None)
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Mainstem]:
-        run = context.run.run_id[:8] if context.run else "?"
-        with self._stack:
-            if not self._holds_lock:
-                self._stack.enter_context(lock.hold(self._home.lock, f"run {run}", wait_seconds=2))
-            yield self
+    def resource(self) -> dg.ResourceDefinition:
+        """This, as the resource that assets ask for."""
+
+        def set_up(context: dg.InitResourceContext) -> Iterator[Mainstem]:
+            run = context.run.run_id[:8] if context.run else "?"
+            with ExitStack() as self._stack:
+                if not self._holds_lock:
+                    purpose = f"Dagster run {run}"
+                    self._stack.enter_context(lock.hold(self._home.lock, purpose, wait_seconds=2))
+                yield self
+            self._environment = None
+
+        return dg.ResourceDefinition(resource_fn=contextmanager(set_up))
 
     @contextmanager
     def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -90,7 +90,7 @@ def fingerprints(
     def of(unique_id: str) -> str:
         if unique_id not in found:
             node = nodes[unique_id]
-            parents = [parent for parent in node["depends_on"]["nodes"] if parent in nodes or parent in sources]
+            parents = [parent for parent in node["depends_on"].get("nodes", ()) if parent in nodes or parent in sources]
             is_unit_test = node["resource_type"] == "unit_test"
             called = set(node["depends_on"].get("macros", ()))
             uses_now = not is_unit_test and macros.reaches(called, _AS_OF_MACRO)
@@ -155,7 +155,7 @@ def choose(
         ]
         if test["resource_type"] == "unit_test":
             # dbt reads the columns of a unit test's inputs off their relations.
-            parents += [p for p in nodes[parents[0]]["depends_on"]["nodes"] if p in nodes]
+            parents += [p for p in nodes[parents[0]]["depends_on"].get("nodes", ()) if p in nodes]
         is_here = any(parent in selected for parent in parents)
         if is_here and all(parent in selected or is_fresh(parent) for parent in parents):
             chosen.append(test)

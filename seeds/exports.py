@@ -171,3 +171,12 @@ def truth(records: Sequence[Record], signups: Sequence[tuple[Record, list[str]]]
     )
     header = ("source_system", "source_record_id", "person_id", "traps")
     return csv_text(header, rows).encode()
+
+
+def exchange_rates() -> bytes:
+    """What the finance department keeps: US dollars for one unit of a currency, from a day on."""
+    rates = (
+        "USD,2000-01-01,1.000000", "EUR,2000-01-01,1.080000", "EUR,2026-01-01,1.100000",
+        "GBP,2000-01-01,1.270000", "GBP,2026-01-01,1.300000",
+    )  # fmt: skip
+    return ("\n".join(("currency,valid_from,usd_rate", *rates)) + "\n").encode()

@@ -44,6 +44,7 @@ def build(seed: int, count: int) -> dict[str, bytes]:
         "crm/contacts.csv": exports.crm(chance("crm"), records),
         "stores/loyalty_cards.csv.gz": exports.loyalty_cards(chance("cards"), records),
         "consents/consents.csv": consents.consents(chance("consents"), records),
+        "finance/exchange_rates.csv": exports.exchange_rates(),
         "truth/contacts.csv": exports.truth(records, signups),
     }
     for name, archive in stores.receipts(chance("receipts"), records).items():

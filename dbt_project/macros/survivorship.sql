@@ -18,12 +18,17 @@
     {{ return(model.columns.values() | selectattr('config.meta.survivorship', 'defined') | list) }}
 {% endmacro %}
 
+{# The calling model's sources, the most trusted first. #}
+{% macro source_ranking() %}
+    {{ return(model.config.meta.source_ranking) }}
+{% endmacro %}
+
 {% macro most_trusted_first() -%}
     case source_system
-        {%- for source in model.config.meta.source_ranking %}
+        {%- for source in source_ranking() %}
         when '{{ source }}' then {{ loop.index }}
         {%- endfor %}
-        else {{ model.config.meta.source_ranking | length + 1 }}
+        else {{ source_ranking() | length + 1 }}
     end
 {%- endmacro %}
 

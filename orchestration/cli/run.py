@@ -98,10 +98,13 @@ def _errors(result: dg.ExecuteInProcessResult) -> list[str]:
     found = []
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            found.append(f"{event.step_key}: {error.message.strip() if error else 'failed'}")
-    if not found and not result.success:
-        found = [str(e.message) for e in result.all_events if e.is_failure]
+            found.append(f"{event.step_key}: {_root_message(event.step_failure_data.error)}")
+        elif event.is_job_failure and not found:
+            found.append(_root_message(event.job_failure_data.error))
     return found
+
+
+def _root_message(error: Any) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.message).strip() if error is not None else "failed without a message"

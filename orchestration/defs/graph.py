@@ -1,7 +1,5 @@
 """Identity as Dagster assets: canonical contacts in, the tables of the graph out, in one step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +50,7 @@ def build() -> Any:
         ],
         pool=POOL,
     )
-    def resolve_identity(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Iterator[Any]:
+    def resolve_identity(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
         with mainstem.progress.step("identity"), mainstem.warehouse() as con:
             summary = resolve.resolve(
                 con,

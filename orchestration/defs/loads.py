@@ -1,7 +1,5 @@
 """One asset for each declared source table: fetched, loaded, and written into the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,7 +39,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         ],
         pool=POOL,
     )
-    def load_table(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Iterator[Any]:
+    def load_table(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
         with mainstem.progress.step("load"):
             results = _load(mainstem, table, problem, context.run_id)
         failed = [result for result in results if result.status == "failed"]

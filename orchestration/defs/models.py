@@ -1,8 +1,7 @@
 """The dbt project as Dagster assets: every model an asset, every data test an asset check."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
@@ -46,12 +45,13 @@ def build(project: Project) -> Any:
     @dbt_assets(
         manifest=manifest, name="dbt", dagster_dbt_translator=translator, exclude="", pool=POOL
     )
-    def models(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Iterator[Any]:
+    def models(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
         selected = {by_key[key]: key for key in context.selected_asset_keys}
         with mainstem.progress.step("dbt"):
             results, rows = _build_stale(mainstem, manifest, selected, context.run_id)
         built = {result.unique_id: result for result in results}
-        for unique_id, key in selected.items():
+        for unique_id in _parents_first(manifest, selected):
+            key = selected[unique_id]
             outcome = built.get(unique_id)
             if outcome is not None and not outcome.is_good:
                 continue
@@ -112,6 +112,17 @@ def _build_stale(
         + (f", {failed} FAILED or skipped" if failed else "")
     )
     return results, rows
+
+
+def _parents_first(manifest: Mapping[str, Any], selected: Iterable[str]) -> list[str]:
+    """The order in which Dagster wants to hear of them."""
+    nodes = manifest["nodes"]
+    edges = {
+        unique_id: [p for p in nodes[unique_id]["depends_on"].get("nodes", ()) if p in nodes]
+        for unique_id in nodes
+    }
+    wanted = set(selected)
+    return [unique_id for unique_id in TopologicalSorter(edges).static_order() if unique_id in wanted]
 
 
 def _count_rows(con: Any, manifest: Mapping[str, Any], selected: Iterable[str]) -> dict[str, int]:

@@ -1,7 +1,5 @@
 """Publishing: a copy of what readers may see, after the models and again after the syncs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -32,7 +30,7 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         pool=POOL,
         description="The file that SQL users, dashboards and syncs read: never locked, never half a run.",
     )
-    def published(mainstem: Mainstem) -> Any:
+    def published(mainstem: dg.ResourceParam[Mainstem]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         return dg.MaterializeResult(metadata=_publish(mainstem, "published"))
 
     @dg.multi_asset(
@@ -49,7 +47,7 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         ],
         pool=POOL,
     )
-    def sync_ledger(mainstem: Mainstem) -> Iterator[Any]:
+    def sync_ledger(mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
         metadata = _publish(mainstem, "published again with what the syncs did")
         for table in LEDGER_TABLES:
             yield dg.MaterializeResult(asset_key=["reverse_etl", table], metadata=metadata)

@@ -1,7 +1,5 @@
 """One asset for each sync that is declared as a dbt exposure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +37,9 @@ def _asset(sync: Sync) -> Any:
             )
         ],
     )
-    def sync_asset(context: dg.AssetExecutionContext, mainstem: Mainstem) -> Any:
+    def sync_asset(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with mainstem.progress.step("sync"):
             result = engine.run(
                 sync,

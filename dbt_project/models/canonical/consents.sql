@@ -1,5 +1,5 @@
-with staged as (
-    {{ union_sources('consents', derived=['consent_id', 'valid_from', 'valid_to']) }}
+with decisions as (
+    select * from {{ ref('int_consent_decisions') }}
 )
 
 select
@@ -21,4 +21,4 @@ select
         order by consented_at, source_system, source_record_id
     ) as valid_to,
     loaded_at
-from staged
+from decisions

@@ -8,12 +8,7 @@ crosswalk as (
 ),
 
 rates as (
-    select
-        currency,
-        valid_from,
-        lead(valid_from) over (partition by currency order by valid_from) as valid_to,
-        usd_rate
-    from {{ ref('exchange_rates') }}
+    select * from {{ ref('exchange_rates') }}
 )
 
 select
