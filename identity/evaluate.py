@@ -1,1 +1,0 @@
-def evaluate(con, sql): return None
