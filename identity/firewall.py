@@ -94,6 +94,15 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             points.emails,
             emails[1] as email,
             split_part(emails[1], '@', 1) as email_local,
+            -- the local part, where it is more than the name written another way
+            case
+                when length(email_local) >= 6 and (regexp_matches(email_local, '[0-9]')
+                    or not coalesce(contains(p.last_name || p.first_name || p.last_name, fold_name(email_local))
+                        or contains(replace(fold_name(email_local), ' ', ''), p.last_name)
+                        or contains(replace(fold_name(email_local), ' ', ''), p.first_name), true))
+                then email_local
+            end as email_nick,
+            regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,
             points.phones,
             phones[1] as phone,
             coalesce(points.strong_ids, []) as strong_ids

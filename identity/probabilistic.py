@@ -91,7 +91,7 @@ def _with_plausible_u(
             if "u_probability" in before:
                 seen = level.get("u_probability")
                 if seen is None or seen < rare:
-                    level["u_probability"] = min(before["u_probability"], rare)
+                    level["u_probability"] = before["u_probability"]
                 level["m_probability"] = before["m_probability"]
     return trained
 
