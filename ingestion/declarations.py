@@ -7,6 +7,7 @@ shallowly, we merge it by key.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,7 +78,7 @@ def _tables(path: Path, document: Any, node: yaml.Node | None) -> Iterator[Sourc
             line = _line(node, ("sources", s))
             yield Problem("", "", path, line, "every source needs a `name`")
             continue
-        defaults, _ = _meta(source, ("sources", s), "ingest")
+        defaults, defaults_at = _meta(source, ("sources", s), "ingest")
         for t, table in enumerate(source.get("tables") or []):
             at: Where = ("sources", s, "tables", t)
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
@@ -101,7 +102,13 @@ def _tables(path: Path, document: Any, node: yaml.Node | None) -> Iterator[Sourc
                 if len(columns) == len(table.get("columns") or []):
                     ingest = _ingest(defaults, own, ingest_at, columns)
             except _WrongError as wrong:
-                yield Problem(*names, path, _line(node, wrong.at), str(wrong))
+                inherited = (*defaults_at, *wrong.at[len(ingest_at) :])
+                line = (
+                    _line(node, wrong.at, whole=True)
+                    or _line(node, inherited, whole=True)
+                    or _line(node, wrong.at)
+                )
+                yield Problem(*names, path, line, str(wrong))
             if columns:
                 yield SourceTable(
                     source=source["name"],
@@ -204,7 +211,7 @@ def _format(block: Mapping[str, Any], at: Where) -> Format:
             )
         if key in ("encoding", "encoding_fallback") and value is not None:
             try:
-                b"".decode(value)
+                codecs.lookup(value)
             except LookupError:
                 raise _WrongError((*at, key), f"`{key}`: no encoding is called {value}") from None
     return Format(**block)
@@ -249,16 +256,17 @@ def _meta(node: Mapping[str, Any], at: Where, key: str) -> tuple[Any, Where]:
     return None, at
 
 
-def _line(node: yaml.Node | None, at: Where) -> int | None:
-    """The line (from 1) of what `at` leads to, or of the nearest thing above it."""
+def _line(node: yaml.Node | None, at: Where, *, whole: bool = False) -> int | None:
+    """The line (from 1) of what `at` leads to, or (unless `whole`) of the nearest thing above."""
     line = None
     for part in at:
         if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
             line = node.start_mark.line + 1
-        elif isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        pair = next((pair for pair in pairs if pair[0].value == part), None)
+        if pair is None:
+            return None if whole else line
+        line, node = pair[0].start_mark.line + 1, pair[1]
     return line

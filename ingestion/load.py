@@ -237,7 +237,7 @@ def _message(error: Exception, arrival: Arrival) -> str:
             f"{arrival.origin}: it is not a JSON array: declare `format.records`, or "
             "`format.type: ndjson` where each line is an object"
         )
-    if "GZIP" in text or "ZSTD" in text.upper() or "compress" in text.lower():
+    if re.search("gzip|zstd|zlib|compress", text, re.IGNORECASE):
         return (
             f"{arrival.origin}: its compression is broken or not what its name says: deliver it "
             "again, whole, or correct `format.compression`"

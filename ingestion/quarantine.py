@@ -67,13 +67,13 @@ def _rejected(con: duckdb.DuckDBPyConnection, reading: Reading) -> None:
     names = ", ".join(literal(name) for name in reading.names)
     con.execute(f"""
         insert into {FOUND}
-        select any_value(line)::bigint, arg_min(reason, column_idx), arg_min(column_name, column_idx),
-            any_value(csv_line)
+        select any_value(line)::bigint, arg_min(reason, column_idx),
+            arg_min(column_name, column_idx), any_value(csv_line)
         from (
             select line, line_byte_position, column_idx, csv_line,
                 case error_type::varchar {reasons} else lower(error_type::varchar) end as reason,
-                case when error_type::varchar = 'INVALID ENCODING' then [{names}][column_idx::bigint] end
-                    as column_name
+                case when error_type::varchar = 'INVALID ENCODING'
+                    then [{names}][column_idx::bigint] end as column_name
             from {REJECTS}
         )
         group by line_byte_position""")

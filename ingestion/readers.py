@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from ingestion import file_text
-from ingestion.sources import Column, Format, LoadError, SourceTable
+from ingestion.sources import Format, LoadError, SourceTable
 from ingestion.sql import literal
 
 MAX_LINE_BYTES = 16 << 20
@@ -126,20 +126,27 @@ def _json(  # noqa: PLR0917
     packed: str,
 ) -> Reading:
     records = _records(con, form, path, packed)
-    pointers: list[str] = []
+    pointers: dict[str, list[str]] = {"texts": [], "documents": []}
     declared = []
     for i, column in enumerate(table.columns):
+        # As a text, a JSON string would lose its quotes and with them be no JSON any more.
+        kind = "documents" if types[column.name] == "JSON" else "texts"
         wanted = []
         for name in (column.name, *column.aliases):
-            pointers.append("/" + name.replace("~", "~0").replace("/", "~1"))
-            wanted.append(f"texts[{len(pointers)}]")
-        text = wanted[0] if len(wanted) == 1 else f"coalesce({', '.join(wanted)})"
-        # JSON can say "no value" and "the empty text"; no other type can hold the latter.
-        declared.append(
-            f"{text if _keeps_empty(column, types) else f'nullif({text}, {chr(39) * 2})'} as t{i}"
-        )
+            pointers[kind].append("/" + name.replace("~", "~0").replace("/", "~1"))
+            wanted.append(f"{kind}[{len(pointers[kind])}]")
+        if kind == "documents":
+            wanted = [f"nullif({value}::varchar, 'null')" for value in wanted]
+        text = f"coalesce({', '.join(wanted)})"
+        # JSON can say "no value" and "the empty text"; no type but a text can hold the latter.
+        keeps_empty = types[column.name] == "VARCHAR"
+        declared.append(f"{text if keeps_empty else empty_as_null(text)} as t{i}")
     known = {name: None for column in table.columns for name in (column.name, *column.aliases)}
-    listed = ", ".join(literal(pointer) for pointer in pointers)
+    texts, documents = (f"[{', '.join(map(literal, found))}]" for found in pointers.values())
+    if not pointers["documents"]:
+        documents = "[]::varchar[]"
+    if not pointers["texts"]:
+        texts = "[]::varchar[]"
     relation = f"""
         select {", ".join(declared)},
             nullif(json_merge_patch(document, {literal(json.dumps(known))})::varchar, '{{}}')::json
@@ -148,7 +155,8 @@ def _json(  # noqa: PLR0917
                 when document is null then 'not a JSON object' end as defect,
             record::varchar as raw
         from (
-            select record, document, json_extract_string(document, [{listed}]) as texts
+            select record, document, json_extract_string(document, {texts}) as texts,
+                json_extract(document, {documents}) as documents
             from (
                 select record, case when starts_with(ltrim(record::varchar), '{{') then record end
                     as document
@@ -158,8 +166,9 @@ def _json(  # noqa: PLR0917
     return Reading(relation, path, packed)
 
 
-def _keeps_empty(column: Column, types: dict[str, str]) -> bool:
-    return types[column.name] == "VARCHAR"
+def empty_as_null(text: str) -> str:
+    """SQL: the text, or NULL where it is empty."""
+    return f"nullif({text}, '')"
 
 
 def _records(con: duckdb.DuckDBPyConnection, form: Format, path: Path, packed: str) -> str:

@@ -189,13 +189,12 @@ def _deliver_batch(
         try:
             answer = destination.send(batch)
         except RejectError as error:
-            books.add_traffic(shift.con, shift.run, 1, 0)
             told = RowAnswer(error.code, str(error))
             refused = BatchAnswer(error.http_status, rows={row.key: told for row in batch.rows})
             _book(shift, batch, refused, attempts)
             return
         except (RetryError, StopError) as error:
-            books.add_traffic(shift.con, shift.run, 1, 0)
+            books.count_request(shift.con, shift.run)
             wait = None
             if isinstance(error, RetryError):
                 maybe_applied = maybe_applied or error.maybe_applied
@@ -206,7 +205,6 @@ def _deliver_batch(
                 raise
             time.sleep(wait)
         else:
-            books.add_traffic(shift.con, shift.run, 1, answer.bytes_sent)
             _book(shift, batch, answer, attempts)
             return
 
@@ -238,6 +236,7 @@ def _book(shift: _Shift, batch: Batch, answer: BatchAnswer, attempts: int) -> No
         batch,
         answers,
         http_status=answer.http_status,
+        bytes_sent=answer.bytes_sent,
         attempts=attempts,
         run_id=shift.run_id,
         at=shift.clock(),

@@ -45,7 +45,7 @@ INTERNAL = {
         customer_id VARCHAR, kind VARCHAR, reason VARCHAR, payload VARCHAR, payload_hash VARCHAR""",
     "sync_batches": """
         sync_run_id VARCHAR, batch_number INTEGER, idempotency_key VARCHAR, status VARCHAR,
-        row_count BIGINT, attempts INTEGER, sent_at TIMESTAMP,
+        row_count BIGINT, attempts INTEGER, sent_at TIMESTAMP, field_names VARCHAR[],
         PRIMARY KEY (sync_run_id, batch_number)""",
 }
 DEAD_LETTERS = """
@@ -148,12 +148,10 @@ def new_run_id(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str) -> str:
     return f"sync_{digest(sync.name, run_id, str(ordinal))[:24]}"
 
 
-def add_traffic(con: duckdb.DuckDBPyConnection, run: OpenRun, requests: int, size: int) -> None:
-    """Count requests and bytes, whether they were answered or not."""
+def count_request(con: duckdb.DuckDBPyConnection, run: OpenRun) -> None:
+    """Count a request that brought no answer to book (acknowledging counts its own)."""
     con.execute(
-        "UPDATE sync_runs SET requests = requests + ?, bytes_sent = bytes_sent + ? "
-        "WHERE sync_run_id = ?",
-        [requests, size, run.sync_run_id],
+        "UPDATE sync_runs SET requests = requests + 1 WHERE sync_run_id = ?", [run.sync_run_id]
     )
 
 

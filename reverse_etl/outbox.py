@@ -44,11 +44,12 @@ def record_plan(
         "AND batch_number > ? GROUP BY ALL ORDER BY ALL",
         [run.sync_run_id, offset],
     ).fetchall()
+    field_names = [target for target, _ in sync.fields]
     if numbers:
         con.executemany(
-            "INSERT INTO sync_batches VALUES (?, ?, ?, 'planned', ?, 0, NULL)",
+            "INSERT INTO sync_batches VALUES (?, ?, ?, 'planned', ?, 0, NULL, ?)",
             [
-                (run.sync_run_id, n, digest(run.sync_run_id, str(n))[:32], rows)
+                (run.sync_run_id, n, digest(run.sync_run_id, str(n))[:32], rows, field_names)
                 for n, rows in numbers
             ],
         )
@@ -120,7 +121,12 @@ def batches(con: duckdb.DuckDBPyConnection, run: OpenRun, status: str) -> list[B
 
 
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
-    """A batch as it is sent: the same every time it is read."""
+    """A batch as it is sent: the same every time it is read, whatever is declared by then."""
+    ((idempotency_key, field_names),) = con.execute(
+        "SELECT idempotency_key, field_names FROM sync_batches "
+        "WHERE sync_run_id = ? AND batch_number = ?",
+        [run.sync_run_id, number],
+    ).fetchall()
     rows = con.execute(
         "SELECT row_key, kind, payload FROM planned_rows "
         "WHERE sync_run_id = ? AND batch_number = ? ORDER BY position",
@@ -130,8 +136,8 @@ def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number:
         sync_name=sync.name,
         sync_run_id=run.sync_run_id,
         number=number,
-        idempotency_key=digest(run.sync_run_id, str(number))[:32],
-        field_names=tuple(target for target, _ in sync.fields),
+        idempotency_key=idempotency_key,
+        field_names=tuple(field_names),
         rows=[
             Row(key, "remove" if kind == "remove" else "upsert", text) for key, kind, text in rows
         ],
@@ -165,6 +171,7 @@ def acknowledge(
     answers: Mapping[str, RowAnswer],
     *,
     http_status: int | None,
+    bytes_sent: int,
     attempts: int,
     run_id: str,
     at: datetime,
@@ -218,14 +225,15 @@ def acknowledge(
         UPDATE sync_runs SET
             rows_added = rows_added + o.added, rows_updated = rows_updated + o.updated,
             rows_removed = rows_removed + o.removed, rows_rejected = rows_rejected + o.rejected,
-            rows_pending = rows_pending - o.everyone
+            rows_pending = rows_pending - o.everyone,
+            requests = requests + 1, bytes_sent = bytes_sent + $bytes_sent
         FROM (SELECT count(*) AS everyone, count(error_code) AS rejected,
                 count(*) FILTER (kind = 'add' AND error_code IS NULL) AS added,
                 count(*) FILTER (kind = 'update' AND error_code IS NULL) AS updated,
                 count(*) FILTER (kind = 'remove' AND error_code IS NULL) AS removed
               FROM outcome) o
         WHERE sync_run_id = $run""",
-        {"run": run.sync_run_id},
+        {"run": run.sync_run_id, "bytes_sent": bytes_sent},
     )
     con.execute(
         "UPDATE sync_batches SET status = 'acknowledged', attempts = $attempts "

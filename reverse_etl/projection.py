@@ -22,7 +22,7 @@ def write(con: duckdb.DuckDBPyConnection, ledger: Path) -> None:
             con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({columns})")
         _write_dead_letters(con)
         return
-    # opening it brings an older or empty file to today's columns
+    # opening it to write makes the tables of a file that has none yet
     books.connect(ledger).close()
     con.execute(f"ATTACH {quoting.text(str(ledger))} AS {LEDGER} (READ_ONLY)")
     try:

@@ -122,7 +122,15 @@ def test_incremental_equals_full(
                 for ref in outbox.batches(con, opened, "planned"):
                     batch = outbox.read_batch(con, sync, opened, ref.number)
                     outbox.acknowledge(
-                        con, opened, batch, {}, http_status=200, attempts=1, run_id="run", at=at
+                        con,
+                        opened,
+                        batch,
+                        {},
+                        http_status=200,
+                        bytes_sent=0,
+                        attempts=1,
+                        run_id="run",
+                        at=at,
                     )
                 outbox.close_run(con, sync, opened, status="succeeded", error=None, at=at)
         with duckdb.connect(str(home / "ledger.duckdb")) as con:

@@ -90,9 +90,17 @@ def test_sent_again_overwrites_and_never_repeats(
             " sha256($2)[:32])",
             [run_id, payload],
         )
-    result = run(to_drop)
-    assert (result.is_resumed, result.rows_added, result.rows_planned) == (True, 1, 1)
-    assert {path: path.read_bytes() for path in drop.files()} == before
+    fewer = run.sync(
+        name=to_drop.name,
+        destination="sftp_csv",
+        connection=drop.connection(),
+        fields=to_drop.fields[:1],
+    )
+    result = run(fewer)
+    assert (result.is_resumed, result.rows_added, result.rows_updated) == (True, 1, 1)
+    # the declaration has changed since: the repeat has not, and the change comes in a file after it
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(drop.files("*.csv")) == 2
 
 
 @pytest.mark.parametrize(

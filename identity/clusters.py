@@ -1,0 +1,101 @@
+"""From evidence to people: connected components, and a constrained tree where members contradict one another.
+
+Invariant: no cluster contains a pair in conflict, nor more members than allowed; the result depends on the sets of
+edges and conflicts alone, never on their order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.int64]
+    Weights = NDArray[np.float64]
+
+
+def components(count: int, left: Codes, right: Codes) -> Codes:
+    """Label each of `count` nodes with the smallest node of its connected component."""
+    import numpy as np
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if count == 0:
+        return np.zeros(0, dtype=np.int64)
+    ones = np.ones(len(left), dtype=np.int8)
+    graph = coo_matrix((ones, (left, right)), shape=(count, count))
+    number, labels = connected_components(graph, directed=False)
+    smallest = np.full(number, count, dtype=np.int64)
+    np.minimum.at(smallest, labels, np.arange(count, dtype=np.int64))
+    result: Codes = smallest[labels]
+    return result
+
+
+def cluster(
+    count: int,
+    left: Codes,
+    right: Codes,
+    weight: Weights,
+    conflicts: tuple[Codes, Codes],
+    max_size: int,
+) -> Codes:
+    """Label each of `count` nodes with the smallest node of its cluster.
+
+    `left`, `right` and `weight` (log2 odds, shape of the edges) are the evidence; `conflicts` are pairs that must
+    not meet. Components without a conflict and within `max_size` stay whole. The others are built again from
+    their strongest edge down (ties: smaller nodes first), leaving out each edge that would break the invariant:
+    Kruskal's algorithm with cannot-link constraints.
+    """
+    import numpy as np
+
+    labels = components(count, left, right)
+    if count == 0:
+        return labels
+    conflict_left, conflict_right = conflicts
+    inside = labels[conflict_left] == labels[conflict_right]
+    troubled = np.zeros(count, dtype=bool)
+    troubled[labels[conflict_left[inside]]] = True
+    troubled[np.bincount(labels, minlength=count) > max_size] = True
+    if not troubled.any():
+        return labels
+    edges = troubled[labels[left]]
+    order = np.lexsort((right[edges], left[edges], -weight[edges]))
+    apart: dict[int, set[int]] = defaultdict(set)
+    for a, b in zip(conflict_left[inside].tolist(), conflict_right[inside].tolist(), strict=True):
+        apart[a].add(b)
+        apart[b].add(a)
+    members = np.flatnonzero(troubled[labels]).tolist()
+    joined = _join(
+        members,
+        zip(left[edges][order].tolist(), right[edges][order].tolist(), strict=True),
+        apart,
+        max_size,
+    )
+    for node, root in joined.items():
+        labels[node] = root
+    return labels
+
+
+def _join(
+    members: list[int], edges: Any, apart: dict[int, set[int]], max_size: int
+) -> dict[int, int]:
+    """Union along `edges` in their order, unless a pair that is kept apart would meet; smaller into larger."""
+    root = {node: node for node in members}
+    group = {node: [node] for node in members}
+    enemies: dict[int, set[int]] = {node: set(apart.get(node, ())) for node in members}
+    for a, b in edges:
+        keep, gone = root[a], root[b]
+        if keep == gone or len(group[keep]) + len(group[gone]) > max_size:
+            continue
+        if len(group[keep]) < len(group[gone]):
+            keep, gone = gone, keep
+        if any(node in enemies[keep] for node in group[gone]):
+            continue
+        for node in group[gone]:
+            root[node] = keep
+        group[keep] += group.pop(gone)
+        enemies[keep] |= enemies.pop(gone)
+    return {node: min(group[root[node]]) for node in members}

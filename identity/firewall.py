@@ -1,0 +1,114 @@
+"""What must not link, whatever it equals: placeholder values, role mailboxes, values of too many people.
+
+Creates blocked(identifier_type, value, reason, node_count) and value_people(identifier_type, value, people), and
+adds to `people` the contact points and strong identifiers that are let through.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from identity.rules import Rules
+
+
+def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Decide which values link nobody, from the rules' lists and from how many people carry each value."""
+    work.execute("create or replace table blocked_patterns (identifier_type varchar, pattern varchar)")
+    work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
+    work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
+    for rule in rules.identifiers:
+        name = rule.identifier_type
+        work.execute("insert into caps values (?, ?)", [name, rule.max_people])
+        for pattern in rule.blocked_patterns:
+            work.execute("insert into blocked_patterns values (?, ?)", [name, pattern])
+        for value in rule.blocked_values:
+            work.execute("insert into blocked_values values (?, ?)", [name, value])
+    # People are told apart by initials: typos and most nicknames then do not count as other people, while a
+    # mailbox that a whole office uses still shows.
+    work.execute(
+        """
+        create or replace table value_people as
+        select
+            i.identifier_type, i.value,
+            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
+            count(distinct p.first_name[1]) as first_names,
+            count(*) as node_count
+        from ids as i
+        join people as p using (node_key)
+        group by all
+        """
+    )
+    work.execute(
+        """
+        create or replace table blocked as
+        with listed as (
+            select distinct i.identifier_type, i.value, 'placeholder' as reason
+            from (select distinct identifier_type, value from ids) as i
+            left join blocked_patterns as p
+                on p.identifier_type = i.identifier_type and regexp_matches(i.value, p.pattern)
+            left join blocked_values as v on v.identifier_type = i.identifier_type and v.value = i.value
+            where p.pattern is not null or v.value is not null
+        ),
+        crowded as (
+            select identifier_type, value, 'too_many_people' as reason
+            from value_people
+            join caps using (identifier_type)
+            where people > max_people
+        ),
+        found as (
+            from listed
+            union all
+            from crowded anti join listed using (identifier_type, value)
+        )
+        select f.identifier_type, f.value, f.reason, count(*) as node_count
+        from found as f
+        join ids using (identifier_type, value)
+        group by all
+        """
+    )
+
+
+def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Add to `people` emails, phones (and one of each for blocking) and strong ids ('type:value')."""
+    work.execute(
+        """
+        create or replace table open_ids as
+        select * from ids anti join blocked using (identifier_type, value)
+        """
+    )
+    work.execute(
+        """
+        create or replace table people as
+        with points as (
+            select
+                node_key,
+                list_sort(list(value) filter (identifier_type = 'email')) as emails,
+                list_sort(list(value) filter (identifier_type = 'phone')) as phones,
+                list_sort(list(identifier_type || ':' || value)
+                    filter (list_contains($1::varchar[], identifier_type))) as strong_ids
+            from open_ids
+            group by node_key
+        )
+        select
+            p.*,
+            points.emails,
+            emails[1] as email,
+            split_part(emails[1], '@', 1) as email_local,
+            -- the local part, where it is more than the name written another way
+            case
+                when length(email_local) >= 6 and (regexp_matches(email_local, '[0-9]')
+                    or not coalesce(contains(p.last_name || p.first_name || p.last_name, fold_name(email_local))
+                        or contains(replace(fold_name(email_local), ' ', ''), p.last_name)
+                        or contains(replace(fold_name(email_local), ' ', ''), p.first_name), true))
+                then email_local
+            end as email_nick,
+            regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,
+            points.phones,
+            phones[1] as phone,
+            coalesce(points.strong_ids, []) as strong_ids
+        from people as p
+        left join points using (node_key)
+        order by node_key
+        """,
+        [list(rules.of_strength("strong"))],
+    )

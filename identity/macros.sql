@@ -1,0 +1,70 @@
+-- Normalising and comparing, once for every room. Loaded into the working database of a run.
+
+-- Lower case, letters only, no accents; ü, ue and u are one letter, whoever typed it.
+create or replace macro fold_letters(x) as
+  strip_accents(translate(
+    replace(replace(replace(replace(lower(nfc_normalize(x)), 'ß', 'ss'), 'æ', 'a'), 'œ', 'o'), 'þ', 'th'),
+    'øłđðı', 'olddi'));
+
+create or replace macro fold_umlauts(x) as
+  replace(replace(replace(x, 'ae', 'a'), 'oe', 'o'), 'ue', 'u');
+
+create or replace macro fold_name(x) as
+  nullif(trim(regexp_replace(
+    regexp_replace(fold_umlauts(fold_letters(x)), '[''’`´]', '', 'g'),
+    '[^\p{L}]+', ' ', 'g')), '');
+
+-- "12 Main Street, Apt 4" and "12 main st. #4" are one street.
+create or replace macro fold_street(x) as
+  nullif(trim(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+    regexp_replace(regexp_replace(regexp_replace(
+      ' ' || regexp_replace(fold_umlauts(fold_letters(x)), '[^\p{L}0-9]+', ' ', 'g') || ' ',
+      'stra(ss|s)e ', 'str ', 'g'),
+      ' (street|saint) ', ' st ', 'g'),
+      ' avenu ', ' ave ', 'g'),
+      ' (road) ', ' rd ', 'g'),
+      ' (drive) ', ' dr ', 'g'),
+      ' (lane) ', ' ln ', 'g'),
+      ' (court) ', ' ct ', 'g'),
+      ' (boulevard|bld) ', ' blvd ', 'g')), '');
+
+-- ZIP+4 and lost leading zeros; letters and digits only.
+create or replace macro fold_postcode(x, country) as (
+  case
+    when x is null then null
+    when coalesce(country, 'US') = 'US' and regexp_full_match(trim(x), '\d{5}[- ]?\d{4}') then left(trim(x), 5)
+    when coalesce(country, 'US') in ('US', 'DE', 'FR', 'ES', 'IT') and regexp_full_match(trim(x), '\d{3,4}') then lpad(trim(x), 5, '0')
+    else nullif(regexp_replace(upper(x), '[^A-Z0-9]', '', 'g'), '')
+  end);
+
+-- How two values agree: the words that rules.yml uses in `when`.
+create or replace macro agree_first_name(a, a_names, b, b_names) as (
+  case
+    when a is null or b is null then 'missing'
+    when a = b then 'exact'
+    when length(a) = 1 or length(b) = 1 then case when a[1] = b[1] then 'initial' else 'different' end
+    when list_has_any(a_names, b_names) then 'nickname'
+    when least(length(a), length(b)) >= 3 and (starts_with(a, b) or starts_with(b, a)) then 'nickname'
+    when jaro_winkler_similarity(a, b) >= 0.9 or (least(length(a), length(b)) >= 3 and damerau_levenshtein(a, b) <= 1)
+      or (least(length(a), length(b)) >= 6 and damerau_levenshtein(a, b) <= 2) then 'typo'
+    else 'different'
+  end);
+
+create or replace macro agree_last_name(a, b) as (
+  case
+    when a is null or b is null then 'missing'
+    when a = b then 'exact'
+    when jaro_winkler_similarity(a, b) >= 0.9 or (least(length(a), length(b)) >= 3 and damerau_levenshtein(a, b) <= 1)
+      or (least(length(a), length(b)) >= 6 and damerau_levenshtein(a, b) <= 2)
+      or ((contains(a, ' ') or contains(b, ' ')) and list_has_any(string_split(a, ' '), string_split(b, ' '))) then 'typo'
+    else 'different'
+  end);
+
+create or replace macro agree_birth_date(a, b) as (
+  case
+    when a is null or b is null then 'missing'
+    when a = b then 'exact'
+    when year(a) = year(b) and month(a) = day(b) and day(a) = month(b) then 'swapped'
+    when damerau_levenshtein(strftime(a, '%Y%m%d'), strftime(b, '%Y%m%d')) <= 1 then 'typo'
+    else 'different'
+  end);

@@ -1,0 +1,188 @@
+"""Ids are forever: clusters keep the id they had, merges keep the oldest, splits and new people get new ones.
+
+Invariant: an id that was ever used for one set of people is never given to another, and what happened to every id
+is in the history, so that a retired one leads to the one that took its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+import duckdb
+
+
+def assign_ids(
+    work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now: datetime
+) -> None:
+    """Create new_crosswalk_ids(node_key, customer_id, strict_customer_id) and new_history from `members`.
+
+    `previous` is the quoted name of the database whose identity.crosswalk and identity.history are yesterday's.
+    Each old id's heir is the cluster with most of its nodes (then the one with the smaller key); of the ids that
+    a cluster inherits, the one created first survives (then the smallest).
+    """
+    work.execute(
+        f"""
+        create or replace table old_members as
+        select node_key, customer_id from {previous}.identity.crosswalk
+        """
+    )
+    work.execute(
+        f"""
+        create or replace table old_ids as
+        select to_customer_id as customer_id, min(changed_at) as created_at
+        from {previous}.identity.history
+        where event in ('create', 'split')
+        group by all
+        """
+    )
+    work.execute(
+        """
+        create or replace table heirs as
+        with overlap as (
+            select o.customer_id, m.cluster_key, count(*) as nodes
+            from old_members as o
+            join members as m using (node_key)
+            group by all
+        )
+        select customer_id, cluster_key
+        from overlap
+        qualify row_number() over (partition by customer_id order by nodes desc, cluster_key) = 1
+        """
+    )
+    work.execute(
+        """
+        create or replace table cluster_ids as
+        with survivors as (
+            select cluster_key, customer_id
+            from heirs
+            left join old_ids using (customer_id)
+            qualify row_number() over (
+                partition by cluster_key order by created_at nulls last, customer_id) = 1
+        )
+        select distinct m.cluster_key, s.customer_id, s.customer_id is null as is_new
+        from members as m
+        left join survivors as s using (cluster_key)
+        """
+    )
+    _name_new_clusters(work, previous)
+    work.execute(
+        """
+        create or replace table new_ids as
+        select
+            m.node_key, c.customer_id,
+            -- the strict cluster of the smallest node is the customer itself; the others are parts of it
+            case
+                when m.strict_key = m.cluster_key then c.customer_id
+                else 'cus_' || left(sha256('strict ' || m.strict_key), 16)
+            end as strict_customer_id
+        from members as m
+        join cluster_ids as c using (cluster_key)
+        """
+    )
+    _record_history(work, run_id, now)
+
+
+def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
+    work.execute(
+        f"""
+        create or replace table used_ids as
+        select customer_id from old_members
+        union
+        select from_customer_id from {previous}.identity.history where from_customer_id is not null
+        union
+        select to_customer_id from {previous}.identity.history where to_customer_id is not null
+        """
+    )
+    work.execute(
+        """
+        update cluster_ids set customer_id = 'cus_' || left(sha256(cluster_key), 16) where is_new
+        """
+    )
+    # An id that was ever used is not given again: salt the few that would be.
+    taken = work.execute(
+        """
+        select cluster_key
+        from cluster_ids
+        where is_new and (
+            customer_id in (select customer_id from used_ids)
+            or customer_id in (select customer_id from cluster_ids group by customer_id having count(*) > 1))
+        order by cluster_key
+        """
+    ).fetchall()
+    if not taken:
+        return
+    used = {str(i) for (i,) in work.execute("select customer_id from used_ids union select customer_id from cluster_ids").fetchall()}
+    for (cluster_key,) in taken:
+        fresh = new_id(cluster_key, used)
+        used.add(fresh)
+        work.execute("update cluster_ids set customer_id = ? where cluster_key = ?", [fresh, cluster_key])
+
+
+def new_id(node_key: str, used: set[str]) -> str:
+    """Return 'cus_' and 16 hex digits of the SHA-256 of `node_key`, salted until it was never used."""
+    salt = 0
+    while True:
+        text = node_key if salt == 0 else f"{node_key} {salt}"
+        candidate = "cus_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+        if candidate not in used:
+            return candidate
+        salt += 1
+
+
+def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime) -> None:
+    # merge: an id retires into the one its heir goes by. split: a new id whose people had another one.
+    # reassign: a node that neither of these explains. erase: an id of which no record is left.
+    work.execute(
+        """
+        create or replace table new_history as
+        with moved as (
+            select n.node_key, o.customer_id as from_id, n.customer_id as to_id
+            from new_ids as n
+            join old_members as o using (node_key)
+            where o.customer_id <> n.customer_id
+        ),
+        retired as (
+            select o.customer_id as from_id, c.customer_id as to_id
+            from (select distinct customer_id from old_members) as o
+            left join heirs as h using (customer_id)
+            left join cluster_ids as c using (cluster_key)
+            where o.customer_id not in (select customer_id from new_ids)
+        ),
+        born as (
+            select c.cluster_key, c.customer_id as to_id, mode_from.from_id
+            from cluster_ids as c
+            left join (
+                select to_id, from_id
+                from moved
+                group by to_id, from_id
+                qualify row_number() over (partition by to_id order by count(*) desc, from_id) = 1
+            ) as mode_from on mode_from.to_id = c.customer_id
+            where c.is_new
+        ),
+        happened as (
+            select 'create' as event, cluster_key as node_key, null as from_id, to_id,
+                'first seen' as reason
+            from born where from_id is null
+            union all
+            select 'split', cluster_key, from_id, to_id, 'no longer held together'
+            from born where from_id is not null
+            union all
+            select 'merge', null, from_id, to_id, 'new evidence' from retired where to_id is not null
+            union all
+            select 'erase', null, from_id, null, 'no record left' from retired where to_id is null
+            union all
+            select 'reassign', m.node_key, m.from_id, m.to_id, 'evidence points elsewhere'
+            from moved as m
+            anti join retired as r on r.from_id = m.from_id and r.to_id = m.to_id
+            anti join born as b on b.from_id = m.from_id and b.to_id = m.to_id
+        )
+        select
+            left(sha256(concat_ws(' ', $1, event, node_key, from_id, to_id)), 32) as history_id,
+            event, node_key, from_id as from_customer_id, to_id as to_customer_id, reason,
+            $1 as run_id, $2::timestamp as changed_at
+        from happened
+        order by event, to_id, from_id, node_key
+        """,
+        [run_id, now],
+    )

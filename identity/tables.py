@@ -1,0 +1,147 @@
+"""The tables of the schema `identity`: made if they are missing, written whole in one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import duckdb
+
+COLUMNS = {
+    "identifiers": """
+        node_key varchar, identifier_type varchar, identifier_value varchar, identifier_hash varchar,
+        is_verified boolean, is_blocked boolean, blocked_reason varchar,
+        first_seen_at timestamp, last_seen_at timestamp""",
+    "edges": """
+        edge_id varchar, left_key varchar, right_key varchar, match_type varchar, rule varchar,
+        match_weight double, match_probability double, evidence json, model_version varchar, run_id varchar,
+        is_active boolean, inactive_reason varchar""",
+    "crosswalk": """
+        node_key varchar, customer_id varchar, strict_customer_id varchar, method varchar, confidence double,
+        valid_from timestamp""",
+    "history": """
+        history_id varchar, event varchar, node_key varchar, from_customer_id varchar, to_customer_id varchar,
+        reason varchar, run_id varchar, changed_at timestamp""",
+    "held_clusters": """
+        held_id varchar, kind varchar, identifier_type varchar, identifier_value varchar, node_count bigint,
+        action varchar, run_id varchar""",
+    "overrides": """
+        override_id varchar, action varchar, left_key varchar, right_key varchar, author varchar, reason varchar,
+        created_at timestamp""",
+    "runs": """
+        run_id varchar, model_version varchar, config_hash varchar, started_at timestamp, finished_at timestamp,
+        nodes bigint, edges bigint, customers bigint, merges bigint, splits bigint, singletons bigint,
+        largest_cluster bigint, match_rate double, input_hash varchar""",
+}
+
+
+def create(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the schema `identity` and those of its tables that are missing."""
+    con.execute("create schema if not exists identity")
+    for table, columns in COLUMNS.items():
+        con.execute(f"create table if not exists identity.{table} ({columns})")
+
+
+def prepare(
+    work: duckdb.DuckDBPyConnection, previous: str, run_id: str, model_version: str, now: datetime
+) -> None:
+    """Create today's tables as new_<table> in the working database: a transaction writes one database only.
+
+    A crosswalk row that says what it said yesterday keeps its valid_from. `previous` is a quoted database name.
+    """
+    work.execute(
+        """
+        create or replace table new_identifiers as
+        select
+            node_key, identifier_type, value as identifier_value, sha256(value) as identifier_hash,
+            is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
+            first_seen_at, last_seen_at
+        from ids
+        left join blocked as b using (identifier_type, value)
+        order by identifier_type, value, node_key
+        """
+    )
+    work.execute(
+        """
+        create or replace table new_edges as
+        select
+            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
+            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
+            $1 as model_version, $2 as run_id, is_active, inactive_reason
+        from (from pool union all by name from visitor_edges)
+        order by left_key, right_key, rule
+        """,
+        [model_version, run_id],
+    )
+    work.execute(
+        f"""
+        create or replace table new_crosswalk as
+        with touching as (
+            select left_key as node_key, match_type, match_probability from new_edges where is_active
+            union all
+            select right_key, match_type, match_probability from new_edges where is_active
+        ),
+        strongest as (
+            select node_key, match_type, match_probability
+            from touching
+            qualify row_number() over (
+                partition by node_key order by match_probability desc, match_type) = 1
+        )
+        select
+            n.node_key, n.customer_id, n.strict_customer_id,
+            coalesce(s.match_type, 'single') as method,
+            coalesce(s.match_probability, 1.0) as confidence,
+            case
+                when old.customer_id = n.customer_id
+                    and old.strict_customer_id = n.strict_customer_id then old.valid_from
+                else $1::timestamp
+            end as valid_from
+        from new_ids as n
+        left join strongest as s using (node_key)
+        left join {previous}.identity.crosswalk as old using (node_key)
+        order by n.node_key
+        """,
+        [now],
+    )
+    work.execute(
+        """
+        create or replace table new_held_clusters as
+        with held as (
+            select reason as kind, identifier_type, value, node_count, 'value links nobody' as action
+            from blocked
+            union all
+            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
+                'date counts as missing'
+            from default_dates
+            union all
+            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
+            from shared_devices
+            union all
+            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
+            from pool
+            where inactive_reason = 'too_large'
+            having count(*) > 0
+        )
+        select
+            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
+            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
+        from held
+        order by all
+        """,
+        [run_id],
+    )
+
+
+def publish(work: duckdb.DuckDBPyConnection, target: str, run: tuple[object, ...]) -> None:
+    """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the row of runs."""
+    work.execute("begin transaction")
+    try:
+        for table in ("identifiers", "edges", "crosswalk", "held_clusters"):
+            work.execute(f"delete from {target}.identity.{table}")
+            work.execute(f"insert into {target}.identity.{table} by name from new_{table}")
+        work.execute(f"insert into {target}.identity.history by name from new_history")
+        marks = ", ".join("?" for _ in run)
+        work.execute(f"insert into {target}.identity.runs values ({marks})", list(run))
+        work.execute("commit")
+    except BaseException:
+        work.execute("rollback")
+        raise
