@@ -4,7 +4,7 @@ people(node_key, source_system, first_name, first_names VARCHAR[] (itself and it
 birth_date DATE, street, street_key (street and postcode), postcode, city, country_code): a row per contact that
 is not deleted, sorted by node_key. The firewall adds the contact points it lets through.
 ids(node_key, identifier_type, value, given, is_verified, first_seen_at, last_seen_at, is_contact): a row per node,
-type and normalised value.
+type and normalised value; `given` is one of the spellings.
 """
 
 from __future__ import annotations
@@ -195,6 +195,13 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         left join {source}.canonical.contacts as c on c.contact_key = i.node_key
         where not coalesce(c.is_deleted, false)
         group by i.node_key, i.identifier_type, i.identifier_value
+        union all
+        -- What consents name is normalised by the same rules; it belongs to no node.
+        select
+            null, identifier_type, trim(identifier_value), false, null, null,
+            coalesce(min(case when length(jurisdiction) = 2 then upper(jurisdiction) end), $1), false
+        from {source}.canonical.consents
+        group by all
         """,
         [rules.default_country],
     )
@@ -210,16 +217,20 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         for rule in rules.identifiers
     ]
     work.execute(
-        f"""
+        f"create or replace table normal_forms as {' union all '.join(selects)}"
+    )
+    work.execute(
+        """
         create or replace table ids as
         select
             node_key, identifier_type, value,
+            min(given) as given,
             bool_or(is_verified) as is_verified,
             min(first_seen_at) as first_seen_at,
             max(last_seen_at) as last_seen_at,
             bool_or(is_contact) as is_contact
-        from ({" union all ".join(selects)})
-        where value is not null
+        from normal_forms
+        where value is not null and node_key is not null
         group by node_key, identifier_type, value
         order by identifier_type, value, node_key
         """

@@ -110,6 +110,7 @@ def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
     identifiers = (
         "node_key, identifier_type, identifier_value, is_verified, first_seen_at, last_seen_at"
     )
+    consents = "identifier_type, identifier_value, jurisdiction"
     parts = [
         con.execute(
             f"""
@@ -117,7 +118,11 @@ def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
             from (select hash({columns}) as h from canonical.{table})
             """
         ).fetchall()
-        for table, columns in (("contacts", contacts), ("identifiers", identifiers))
+        for table, columns in (
+            ("contacts", contacts),
+            ("identifiers", identifiers),
+            ("consents", consents),
+        )
     ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 

@@ -85,7 +85,9 @@ class Project:
         if not selection:
             return []
         result = self._invoke(
-            ["build", "--indirect-selection", "empty", "--select", *selection], on_event
+            # The manifest that parsing wrote is what fingerprints are taken from: leave it as it is.
+            ["build", "--no-write-json", "--indirect-selection", "empty", "--select", *selection],
+            on_event,
         )
         if result.exception is not None and result.result is None:
             raise ProjectError(str(result.exception))

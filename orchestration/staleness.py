@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -33,7 +35,7 @@ def ensure(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         """
         create table if not exists ops.builds (
-            unique_id varchar primary key, fingerprint varchar not null,
+            unique_id varchar primary key, fingerprint varchar not null, status varchar not null,
             run_id varchar not null, built_at timestamp not null
         )
         """
@@ -112,10 +114,19 @@ def fingerprints(
     return {unique_id: of(unique_id) for unique_id in nodes}
 
 
-def remembered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """unique_id -> fingerprint of what was built, leaving out relations that are gone."""
+@dataclass(frozen=True)
+class Built:
+    """What a node was built from, and how that went (success, pass or warn)."""
+
+    fingerprint: str
+    status: str
+
+
+def remembered(con: duckdb.DuckDBPyConnection) -> dict[str, Built]:
+    """unique_id -> what was built."""
     ensure(con)
-    return dict(con.execute("select unique_id, fingerprint from ops.builds").fetchall())
+    rows = con.execute("select unique_id, fingerprint, status from ops.builds").fetchall()
+    return {unique_id: Built(fingerprint, status) for unique_id, fingerprint, status in rows}
 
 
 def existing_relations(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
@@ -129,7 +140,7 @@ def choose(
     manifest: Mapping[str, Any],
     selected: Iterable[str],
     now: Mapping[str, str],
-    before: Mapping[str, str],
+    before: Mapping[str, Built],
     relations: set[tuple[str, str]],
 ) -> list[dict[str, Any]]:
     """The manifest nodes that dbt has to run: stale ones among `selected` models and seeds, and the
@@ -137,16 +148,19 @@ def choose(
     nodes = manifest["nodes"]
     selected = set(selected)
 
+    def is_current(unique_id: str) -> bool:
+        return unique_id in before and before[unique_id].fingerprint == now[unique_id]
+
     def is_fresh(unique_id: str) -> bool:
         node = nodes[unique_id]
         exists = (node["schema"], node.get("alias") or node["name"]) in relations
-        return exists and before.get(unique_id) == now[unique_id]
+        return exists and is_current(unique_id)
 
     stale = {unique_id for unique_id in selected if not is_fresh(unique_id)}
     chosen = [nodes[unique_id] for unique_id in stale]
     tests = [node for node in nodes.values() if node["resource_type"] == "test"]
     for test in (*tests, *manifest.get("unit_tests", {}).values()):
-        if before.get(test["unique_id"]) == now[test["unique_id"]]:
+        if is_current(test["unique_id"]):
             continue
         parents = [
             parent
@@ -168,15 +182,21 @@ def forget(con: duckdb.DuckDBPyConnection, unique_ids: Iterable[str]) -> None:
 
 
 def remember(
-    con: duckdb.DuckDBPyConnection, built: Mapping[str, str], *, run_id: str, now: Any
+    con: duckdb.DuckDBPyConnection, built: Mapping[str, Built], *, run_id: str, now: datetime
 ) -> None:
     """After building: these nodes are what their fingerprint says."""
     con.execute(
         """
         insert or replace into ops.builds
-        select unnest(?), unnest(?), ?, ?
+        select unnest(?), unnest(?), unnest(?), ?, ?
         """,
-        [list(built.keys()), list(built.values()), run_id, now],
+        [
+            list(built),
+            [node.fingerprint for node in built.values()],
+            [node.status for node in built.values()],
+            run_id,
+            now,
+        ],
     )
 
 

@@ -100,7 +100,7 @@ _MISPLACED_NODES = """
 
 def _truth_sql(path: Path) -> str:
     quoted = str(path).replace("'", "''")
-    return f"""
+    return f"""(
         select source_system || ':' || source_record_id as contact_key, person_id
         from read_csv('{quoted}', header = true, all_varchar = true)
-    """
+    )"""

@@ -1,6 +1,8 @@
 """The dbt project as Dagster assets: every model an asset, every data test an asset check."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -9,6 +11,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
 from orchestration import staleness
+from orchestration.progress import Progress
 from orchestration.project import NodeResult, Project
 from orchestration.runtime import Mainstem
 from orchestration.warehouse import quote
@@ -45,39 +48,49 @@ def build(project: Project) -> Any:
     @dbt_assets(
         manifest=manifest, name="dbt", dagster_dbt_translator=translator, exclude="", pool=POOL
     )
-    def models(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
+    def models(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> Iterator[Any]:
         selected = {by_key[key]: key for key in context.selected_asset_keys}
         with mainstem.progress.step("dbt"):
-            results, rows = _build_stale(mainstem, manifest, selected, context.run_id)
-        built = {result.unique_id: result for result in results}
+            work = _build_stale(mainstem, manifest, selected, context.run_id)
         for unique_id in _parents_first(manifest, selected):
-            key = selected[unique_id]
-            outcome = built.get(unique_id)
-            if outcome is not None and not outcome.is_good:
-                continue
-            yield dg.Output(
-                None,
-                output_name=key.to_python_identifier(),
-                metadata={
-                    "unique_id": unique_id,
-                    "mainstem/state": "built" if outcome else "unchanged",
-                    **({"seconds": round(outcome.seconds, 3)} if outcome else {}),
-                    **({"dagster/row_count": rows[unique_id]} if unique_id in rows else {}),
-                },
-            )
-        yield from _checks(context, manifest, translator, results)
-        bad = [result for result in results if not result.is_good and result.status != "skipped"]
-        if bad:
-            raise DbtFailedError(_explain(bad, manifest))
+            if unique_id in work.state:
+                yield dg.Output(
+                    None,
+                    output_name=selected[unique_id].to_python_identifier(),
+                    metadata=_metadata(work, unique_id),
+                )
+        for test in (node for node in manifest["nodes"].values() if node["resource_type"] == "test"):
+            key = get_asset_check_key_for_test(manifest, translator, test["unique_id"], project=None)
+            if key in context.selected_asset_check_keys and test["unique_id"] in work.state:
+                yield _check(key, test, work)
+        if work.failures:
+            raise DbtFailedError(_explain(work.failures, manifest))
 
     return models
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a dbt step found and did: nodes by unique_id."""
+
+    results: Mapping[str, NodeResult]
+    """What dbt ran."""
+    state: Mapping[str, staleness.Built]
+    """What is up to date now, built in this run or before; and tests that failed, as `fail`."""
+    rows: Mapping[str, int]
+
+    @property
+    def failures(self) -> list[NodeResult]:
+        return [r for r in self.results.values() if not r.is_good and r.status != "skipped"]
+
+
 def _build_stale(
     mainstem: Mainstem, manifest: Mapping[str, Any], selected: Iterable[str], run_id: str
-) -> tuple[list[NodeResult], dict[str, int]]:
-    """Build what is stale among the selected nodes; outcomes, and rows by unique_id of tables."""
-    project = mainstem.project
+) -> _Work:
+    """Build what is stale among the selected models, and run the tests that are stale with them."""
+    project, progress = mainstem.project, mainstem.progress
     selected = set(selected)
     with mainstem.warehouse() as con:
         before = staleness.remembered(con)
@@ -87,31 +100,70 @@ def _build_stale(
             as_of=project.as_of(),
             variables=project.variables,
         )
-        chosen = staleness.choose(
-            manifest, selected, now, before, staleness.existing_relations(con)
-        )
+        relations = staleness.existing_relations(con)
+        chosen = staleness.choose(manifest, selected, now, before, relations)
         staleness.forget(con, [node["unique_id"] for node in chosen])
-    if not chosen:
-        mainstem.progress.say(f"dbt: {len(selected)} models unchanged")
-        with mainstem.warehouse() as con:
-            return [], _count_rows(con, manifest, selected)
 
-    models = sum(node["resource_type"] in staleness.BUILDABLE for node in chosen)
-    tests = len(chosen) - models
-    mainstem.progress.say(f"dbt: building {models} models, running {tests} tests")
-    results = project.build(chosen)
-    good = {result.unique_id: now[result.unique_id] for result in results if result.is_good}
+    results: dict[str, NodeResult] = {}
+    if chosen:
+        models = sum(node["resource_type"] in staleness.BUILDABLE for node in chosen)
+        progress.say(f"dbt: building {models} models, running {len(chosen) - models} tests")
+        results = {result.unique_id: result for result in project.build(chosen)}
+        _tell(progress, results.values())
+    else:
+        progress.say(f"dbt: {len(selected)} models unchanged")
+
+    built = {
+        unique_id: staleness.Built(now[unique_id], result.status)
+        for unique_id, result in results.items()
+    }
+    good = {unique_id: built[unique_id] for unique_id in built if results[unique_id].is_good}
+    failed = {unique_id: built[unique_id] for unique_id in built if results[unique_id].status == "fail"}
     with mainstem.warehouse() as con:
         staleness.remember(con, good, run_id=run_id, now=mainstem.now)
         rows = _count_rows(con, manifest, selected)
-    failed = sum(not result.is_good for result in results)
-    warned = sum(result.status == "warn" for result in results)
-    mainstem.progress.say(
-        f"dbt: {len(good)} of {len(results)} good"
-        + (f", {warned} warnings" if warned else "")
-        + (f", {failed} FAILED or skipped" if failed else "")
+    as_before = {
+        unique_id: node
+        for unique_id, node in before.items()
+        if unique_id not in results and now.get(unique_id) == node.fingerprint
+    }
+    mainstem.facts["changed"] = mainstem.facts.get("changed", 0) + len(chosen)
+    return _Work(results=results, state={**as_before, **good, **failed}, rows=rows)
+
+
+def _tell(progress: Progress, results: Iterable[NodeResult]) -> None:
+    counted = Counter(result.status for result in results)
+    good = counted["success"] + counted["pass"]
+    news = [f"{good} good"]
+    news += [f"{counted[s]} {s}" for s in ("warn", "fail", "error", "skipped") if counted[s]]
+    progress.say(f"dbt: {', '.join(news)}")
+
+
+def _metadata(work: _Work, unique_id: str) -> dict[str, Any]:
+    result = work.results.get(unique_id)
+    metadata: dict[str, Any] = {"mainstem/state": "built" if result else "unchanged"}
+    if result:
+        metadata["seconds"] = round(result.seconds, 3)
+    if unique_id in work.rows:
+        metadata["dagster/row_count"] = work.rows[unique_id]
+    return metadata
+
+
+def _check(key: dg.AssetCheckKey, test: Mapping[str, Any], work: _Work) -> dg.AssetCheckResult:
+    """A dbt test's outcome; one that was not run again has the outcome of its last run, since
+    neither it nor what it looks at has changed."""
+    result = work.results.get(test["unique_id"])
+    warns = test["config"]["severity"].lower() == "warn"
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=work.state[test["unique_id"]].status == "pass",
+        severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "mainstem/state": "run" if result else "unchanged",
+            **({"failing_rows": result.failures or 0} if result else {}),
+        },
     )
-    return results, rows
 
 
 def _parents_first(manifest: Mapping[str, Any], selected: Iterable[str]) -> list[str]:
@@ -136,28 +188,6 @@ def _count_rows(con: Any, manifest: Mapping[str, Any], selected: Iterable[str]) 
             name = ".".join(map(quote, relation))
             counts[unique_id] = con.execute(f"select count(*) from {name}").fetchall()[0][0]
     return counts
-
-
-def _checks(
-    context: dg.AssetExecutionContext,
-    manifest: Mapping[str, Any],
-    translator: Translator,
-    results: Iterable[NodeResult],
-) -> Iterator[dg.AssetCheckResult]:
-    for result in results:
-        if not result.unique_id.startswith("test.") or result.status == "skipped":
-            continue
-        key = get_asset_check_key_for_test(manifest, translator, result.unique_id, project=None)
-        if key is None or key not in context.selected_asset_check_keys:
-            continue
-        warns = manifest["nodes"][result.unique_id]["config"]["severity"].lower() == "warn"
-        yield dg.AssetCheckResult(
-            asset_key=key.asset_key,
-            check_name=key.name,
-            passed=result.status == "pass",
-            severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
-            metadata={"failing_rows": result.failures or 0, "seconds": round(result.seconds, 3)},
-        )
 
 
 def _explain(bad: Iterable[NodeResult], manifest: Mapping[str, Any]) -> str:

@@ -30,8 +30,10 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         pool=POOL,
         description="The file that SQL users, dashboards and syncs read: never locked, never half a run.",
     )
-    def published(mainstem: dg.ResourceParam[Mainstem]) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        return dg.MaterializeResult(metadata=_publish(mainstem, "published"))
+    def published(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult(metadata=_publish(mainstem, context.run_id, "published"))
 
     @dg.multi_asset(
         name="sync_ledger",
@@ -47,25 +49,26 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         ],
         pool=POOL,
     )
-    def sync_ledger(mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
-        metadata = _publish(mainstem, "published again with what the syncs did")
+    def sync_ledger(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
+        metadata = _publish(mainstem, context.run_id, "published again with what the syncs did")
         for table in LEDGER_TABLES:
             yield dg.MaterializeResult(asset_key=["reverse_etl", table], metadata=metadata)
 
     return [published, sync_ledger]
 
 
-def _publish(mainstem: Mainstem, done: str) -> dict[str, Any]:
+def _publish(mainstem: Mainstem, run_id: str, done: str) -> dict[str, Any]:
     target = mainstem.home.published
     with mainstem.progress.step("publish"), mainstem.warehouse() as con:
         projection.write(con, mainstem.home.sync_ledger)
         state = _state(con)
         before = staleness.remembered(con).get("published")
-        if target.exists() and before == state:
+        if target.exists() and before is not None and before.fingerprint == state:
             return {"path": str(target), "mainstem/state": "unchanged"}
         staleness.forget(con, ["published"])
         rows = warehouse.publish(con, target)
-        staleness.remember(con, {"published": state}, run_id="", now=mainstem.now)
+        built = {"published": staleness.Built(state, "success")}
+        staleness.remember(con, built, run_id=run_id, now=mainstem.now)
     mainstem.progress.say(f"{done}: {len(rows)} tables, {target.stat().st_size / 1e6:.1f} MB")
     return {"path": str(target), "tables": len(rows), "rows": sum(rows.values())}
 
