@@ -29,7 +29,7 @@ PERSON = st.fixed_dictionaries(
         "consent": st.sampled_from(["granted", "withdrawn", None]),
     }
 )
-WANTED = st.dictionaries(st.sampled_from(KEYS), PERSON)
+WANTED = st.dictionaries(st.sampled_from(KEYS), PERSON, min_size=3)
 STATE = st.dictionaries(
     st.sampled_from(KEYS),
     st.sampled_from(
@@ -43,6 +43,7 @@ STATE = st.dictionaries(
             ("suppressed", False),
         ]
     ),
+    min_size=4,
 )
 
 
