@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import duckdb
 
+from ingestion.ledger import has_outranked, outranked_table
 from ingestion.rows import REMOVED, STAGED, Load
-from ingestion.sources import SourceTable
 from ingestion.sql import literal, quoted, raw_table
-
-
-def outranked_table(table: SourceTable) -> str:
-    """The quoted name of the table that keeps rows which lost their key to another origin."""
-    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"
 
 
 def _order(load: Load) -> str:
@@ -27,9 +22,9 @@ def _order(load: Load) -> str:
     return f"{first}_origin desc, sha256(concat_ws(chr(31), {texts})) desc"
 
 
-def keep_newest(con: duckdb.DuckDBPyConnection, load: Load) -> None:
-    """Of the staged rows of one key, leave one."""
-    con.execute(f"""
+def keep_newest(con: duckdb.DuckDBPyConnection, load: Load) -> int:
+    """Of the staged rows of one key, leave one; how many went."""
+    deleted = con.execute(f"""
         delete from {STAGED} where rowid in (
             select row_id from (
                 select rowid as row_id, row_number() over (
@@ -40,22 +35,29 @@ def keep_newest(con: duckdb.DuckDBPyConnection, load: Load) -> None:
                     select _record_id from {STAGED} group by _record_id having count(*) > 1
                 )
             ) where place > 1
-        )""")
+        )""").fetchall()
+    return int(deleted[0][0])
 
 
-def merge(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> None:
-    """Bring the staged rows into the raw table, settling keys with the rows of other origins."""
+def merge(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> int:
+    """Bring the staged rows into the raw table, settling keys with the rows of other origins.
+
+    Returns how many of them lost their key to another origin.
+    """
     raw, outranked = raw_table(load.table), outranked_table(load.table)
-    kept = _exists(con, load.table)
+    kept = has_outranked(con, load.table)
     if kept:
         con.execute(f"delete from {outranked} where _origin = ?", [load.origin])
-    if others or kept:
-        _settle(con, load, kept)
+    lost = _settle(con, load, kept) if others or kept else 0
     con.execute(f"insert into {raw} ({load.columns}) select {load.columns} from {STAGED}")
+    return lost
 
 
-def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> None:
-    """Rank every claimant of each key that this load touches and others claim too."""
+def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> int:
+    """Rank every claimant of each key that this load touches and others claim too.
+
+    Returns how many of this load's rows lost.
+    """
     raw, outranked = raw_table(load.table), outranked_table(load.table)
     before = f"select {load.columns} from {raw}"
     if kept:
@@ -80,15 +82,19 @@ def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> None:
         f"insert into {raw} ({load.columns}) "
         f"select {load.columns} from ingestion_claims where place = 1"
     )
-    losers = con.execute("select count(*) from ingestion_claims where place > 1").fetchall()[0][0]
+    losers, mine = con.execute(
+        "select count(*), count(*) filter (_load_id = ?) from ingestion_claims where place > 1",
+        [load.load_id],
+    ).fetchall()[0]
     if losers:
         con.execute("create schema if not exists ingestion")
-        con.execute(f"create table if not exists {outranked} as select * from {raw} limit 0")
+        con.execute(f"create table if not exists {outranked} ({load.definition})")
         con.execute(
             f"insert into {outranked} ({load.columns}) "
             f"select {load.columns} from ingestion_claims where place > 1"
         )
     _recount(con, load)
+    return int(mine)
 
 
 def _recount(con: duckdb.DuckDBPyConnection, load: Load) -> None:
@@ -107,12 +113,3 @@ def _recount(con: duckdb.DuckDBPyConnection, load: Load) -> None:
             group by affected._load_id
         ) as standing
         where ops.loads.load_id = standing._load_id""")
-
-
-def _exists(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
-    found = con.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = 'ingestion' and table_name = ?",
-        [f"{table.schema}.{table.name}"],
-    ).fetchall()
-    return bool(found)

@@ -87,7 +87,11 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
         con.execute("begin")
         try:
             con.execute(f"create table if not exists {raw_table(table)} ({body})")
-            _alter(con, table, dict(declared), body)
+            if not _alter(con, raw_table(table), dict(declared)):
+                _set_aside(con, table, body)
+            kept = outranked_table(table)
+            if has_outranked(con, table) and not _alter(con, kept, dict(declared)):
+                con.execute(f"drop table {kept}")  # they come back when their files load again
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
@@ -110,10 +114,23 @@ def duckdb_types(
     return types
 
 
-def _alter(
-    con: duckdb.DuckDBPyConnection, table: SourceTable, declared: dict[str, str], body: str
-) -> None:
-    name = raw_table(table)
+def outranked_table(table: SourceTable) -> str:
+    """The quoted name of the table that keeps rows which lost their key to another origin."""
+    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"
+
+
+def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
+    """Whether a row of the table ever lost its key to another origin."""
+    found = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = 'ingestion' and table_name = ?",
+        [f"{table.schema}.{table.name}"],
+    ).fetchall()
+    return bool(found)
+
+
+def _alter(con: duckdb.DuckDBPyConnection, name: str, declared: dict[str, str]) -> bool:
+    """Bring a table to its declared columns; False where values do not fit a changed type."""
     present = {row[0]: row[1] for row in con.execute(f"select * from (describe {name})").fetchall()}
     for column, kind in declared.items():
         if column not in present:
@@ -124,12 +141,12 @@ def _alter(
                 f"and try_cast({quoted(column)}::varchar as {kind}) is null"
             ).fetchall()[0][0]
             if misfits:
-                _set_aside(con, table, body)
-                return
+                return False
             con.execute(
                 f"alter table {name} alter {quoted(column)} set data type {kind} "
                 f"using try_cast({quoted(column)}::varchar as {kind})"
             )
+    return True
 
 
 def _set_aside(con: duckdb.DuckDBPyConnection, table: SourceTable, body: str) -> None:

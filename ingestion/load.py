@@ -147,20 +147,26 @@ def _bring_in(
     quarantined = quarantine.collect(con, label, reading, misfits)
     if misfits:
         con.execute(f"delete {misfit}", [label.load_id])
+    duplicates = 0
     if label.key:
-        keys.keep_newest(con, label)
-        keys.merge(con, label, others=others)
+        duplicates = keys.keep_newest(con, label)
+        duplicates += keys.merge(con, label, others=others)
     else:
         rows.number_occurrences(con, label, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ?", [label.load_id]
+        f"select count(*) from {raw} where _load_id = ? and _record_id is not null", [label.load_id]
     ).fetchall()[0][0]
     read = inserted - misfits + quarantined
+    if read != loaded + duplicates + quarantined:
+        raise LoadError(
+            f"its rows do not add up ({read} read, {loaded} loaded, {duplicates} duplicate, "
+            f"{quarantined} quarantined): nothing was loaded, please report this"
+        )
     return replace(
         entry,
         rows_read=read,
         rows_loaded=loaded,
-        rows_duplicate=read - quarantined - loaded,
+        rows_duplicate=duplicates,
         rows_quarantined=quarantined,
     )
 

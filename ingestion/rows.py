@@ -41,6 +41,13 @@ class Load:
         names = [*self.types, *(name for name, _ in TECHNICAL)]
         return ", ".join(quoted(name) for name in names)
 
+    @property
+    def definition(self) -> str:
+        """The same columns with their types, as CREATE TABLE wants them."""
+        return ", ".join(
+            f"{quoted(name)} {kind}" for name, kind in [*self.types.items(), *TECHNICAL]
+        )
+
 
 def typed(load: Load, reading: Reading) -> str:
     """SQL: the relation with `c0 … cn` beside its texts, the declared columns in their types."""
@@ -114,11 +121,12 @@ def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
 
 
 def make_stage(con: duckdb.DuckDBPyConnection, load: Load) -> None:
-    """An empty table like the raw one, for rows that have to compete for their key first."""
-    con.execute(
-        f"create or replace temp table {_bare(STAGED)} as "
-        f"select {load.columns} from {raw_table(load.table)} limit 0"
-    )
+    """An empty table like the raw one, for rows that have to compete for their key first.
+
+    Never by `create table ... as select ... limit 0`: in DuckDB 2.0, what a transaction then
+    inserts in bulk into that table is counted, and not seen by its scans.
+    """
+    con.execute(f"create or replace temp table {_bare(STAGED)} ({load.definition})")
 
 
 def number_occurrences(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> None:

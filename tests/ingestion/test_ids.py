@@ -146,3 +146,27 @@ def test_a_key_of_several_columns_cannot_be_confused(project):
         r"x|y\|z",
         r"x\\|y",
     }
+
+
+@pytest.mark.parametrize("key", [[], ["id"]])
+def test_files_of_many_row_groups_add_up_too(project, key):
+    # DuckDB inserts and scans these in parallel, within the transaction that also deletes.
+    table = project.declare({"key": key}, {"id": "integer", "name": "varchar"})
+    for origin, start in (("people1.csv", 0), ("people2.csv", 200_000), ("people1.csv", 10)):
+        lines = (f"{i},name of {i}" for i in range(start, start + 300_000))
+        project.drop(origin, "id,name\n" + "\n".join(lines) + "\nx,bad\n1,too,many\n")
+        project.load(table)
+    united = "select count(*), count(distinct _record_id), count(distinct id) from raw_crm.people"
+    both = 300_010 - 200_000  # ids that are in either file
+    distinct = 600_000 - both
+    rows = distinct if key else 600_000
+    assert project.rows(united) == [(rows, rows, distinct)]
+    counts = project.rows(
+        "select origin, rows_read, rows_loaded, rows_duplicate, rows_quarantined from ops.loads "
+        "where status = 'loaded' order by origin"
+    )
+    lost = both if key else 0
+    assert counts == [
+        ("drop/people1.csv", 300_002, 300_000 - lost, lost, 2),
+        ("drop/people2.csv", 300_002, 300_000, 0, 2),
+    ]
