@@ -26,9 +26,7 @@ class Assembly:
     problems: tuple[str, ...]
 
 
-def assemble(
-    home: Home, progress: Progress | None = None, *, holds_lock: bool = False
-) -> Assembly:
+def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool = False) -> Assembly:
     """Read what is declared and define assets, job and schedule. Parses dbt if a file changed.
 
     A source or sync that is declared wrongly takes nothing down but itself. Raises ProjectError

@@ -44,6 +44,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     from orchestration.cli.run import COMMAND_TAG
 
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"})):
+    for run in instance.get_runs(
+        filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"})
+    ):
         instance.report_run_failed(run, "The process was killed; a later run took over.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -129,11 +129,12 @@ class Project:
 
 def _close_warehouse() -> None:
     """dbt-duckdb keeps the file open until the process ends; we want it back now."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-    if Manager._ENV is not None:
-        Manager._ENV.close()
-    Manager.close_all_connections()
+    manager: Any = DuckDBConnectionManager
+    if manager._ENV is not None:
+        manager._ENV.close()
+    manager.close_all_connections()
 
 
 def _digest_of_files(folder: Path) -> str:
@@ -142,6 +143,8 @@ def _digest_of_files(folder: Path) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in (".sql", ".yml", ".csv", ".md"):
             stat = path.stat()
-            digest.update(f"{path.relative_to(folder)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+            digest.update(
+                f"{path.relative_to(folder)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode()
+            )
     digest.update(os.environ.get("MAINSTEM_THREADS", "").encode())
     return digest.hexdigest()

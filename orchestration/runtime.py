@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+
 from orchestration import lock, sample, warehouse
 from orchestration.home import Home
 from orchestration.progress import Progress

@@ -92,7 +92,11 @@ def fingerprints(
     def of(unique_id: str) -> str:
         if unique_id not in found:
             node = nodes[unique_id]
-            parents = [parent for parent in node["depends_on"].get("nodes", ()) if parent in nodes or parent in sources]
+            parents = [
+                parent
+                for parent in node["depends_on"].get("nodes", ())
+                if parent in nodes or parent in sources
+            ]
             is_unit_test = node["resource_type"] == "unit_test"
             called = set(node["depends_on"].get("macros", ()))
             uses_now = not is_unit_test and macros.reaches(called, _AS_OF_MACRO)

@@ -58,7 +58,9 @@ def publish(con: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
     draft = target.with_suffix(".draft")
     for leftover in (draft, draft.with_suffix(".draft.wal")):
         leftover.unlink(missing_ok=True)
-    con.execute(f"attach '{str(draft).replace(chr(39), chr(39) * 2)}' as draft (storage_version 'v1.4.0')")
+    con.execute(
+        f"attach '{str(draft).replace(chr(39), chr(39) * 2)}' as draft (storage_version 'v1.4.0')"
+    )
     try:
         tables = con.execute(
             """

@@ -55,7 +55,8 @@ class SyncResult:
 
     status: succeeded; incomplete (rows are pending: run it again); failed (no plan could be made);
     blocked (nothing was tried: something has to be put right first). `error` says what and where.
-    After a dry run the kinds say what would be done, and sync_run_id is empty.
+    After a dry run the kinds say what would be done. sync_run_id is empty when nothing was booked: after
+    a dry run, and when there was nothing to do.
     """
 
     sync_name: str
@@ -127,6 +128,8 @@ def run(
             message = _message(sync, str(error))
             blocked = books.record_blocked(con, sync, run_id, message, clock())
             return _result(con, blocked)
+        if idle := _idle(con, sync, published):
+            return idle
         opened = books.open_run(con, sync, run_id, clock())
         shift = _Shift(con, sync, opened, run_id, policy or RetryPolicy(), clock)
         status, error_text = _work(shift, destination, published, progress)
@@ -243,6 +246,32 @@ def _book(shift: _Shift, batch: Batch, answer: BatchAnswer, attempts: int) -> No
     )
 
 
+def _idle(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> SyncResult | None:
+    """The result of a run that has nothing to do, else None.
+
+    Nothing is booked for it, so that a run that is repeated, after a kill for one, leaves the same
+    tables as a run that went through.
+    """
+    last = books.last_settled(con, sync)
+    if last is None:
+        return None
+    try:
+        plan.make(con, sync, published)
+    except plan.PlanError:
+        return None
+    found = _counted(con, sync)
+    ((due,),) = con.execute(
+        """
+        SELECT (SELECT count(*) FROM plan WHERE position IS NOT NULL OR is_news)
+            -- a row that was refused and is wanted no more is to be forgotten
+            + (SELECT count(*) FROM sync_state WHERE sync_name = ? AND NOT is_held
+               AND row_key NOT IN (SELECT row_key FROM plan))""",
+        [sync.name],
+    ).fetchall()
+    suppressed_before = _result(con, last).rows_suppressed
+    return found if due == 0 and found.rows_suppressed == suppressed_before else None
+
+
 def _preview(sync: Sync, published: Path, ledger: Path) -> SyncResult:
     """What a run would do, counted; writes nothing, not even a ledger."""
     with closing(books.connect(ledger if ledger.exists() else ":memory:")) as con:
@@ -250,9 +279,14 @@ def _preview(sync: Sync, published: Path, ledger: Path) -> SyncResult:
             plan.make(con, sync, published)
         except plan.PlanError as error:
             return SyncResult(sync.name, "", "failed", error=str(error), is_dry_run=True)
-        counts: dict[str, int] = dict(
-            con.execute("SELECT kind, count(*) FROM plan GROUP BY kind").fetchall()
-        )
+        return replace(_counted(con, sync), is_dry_run=True)
+
+
+def _counted(con: duckdb.DuckDBPyConnection, sync: Sync) -> SyncResult:
+    """The kinds of the plan that was just made, as the result of a run that sends nothing."""
+    counts: dict[str, int] = dict(
+        con.execute("SELECT kind, count(*) FROM plan GROUP BY kind").fetchall()
+    )
     return SyncResult(
         sync_name=sync.name,
         sync_run_id="",
@@ -264,7 +298,6 @@ def _preview(sync: Sync, published: Path, ledger: Path) -> SyncResult:
         rows_invalid=counts.get("invalid", 0),
         rows_suppressed=counts.get("suppressed", 0),
         rows_unchanged=counts.get("unchanged", 0),
-        is_dry_run=True,
     )
 
 

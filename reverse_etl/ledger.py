@@ -127,6 +127,25 @@ def open_run(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, at: dateti
     return OpenRun(sync_run_id, is_resumed=False)
 
 
+def last_settled(con: duckdb.DuckDBPyConnection, sync: Sync) -> OpenRun | None:
+    """The last run of this sync if it succeeded and left nothing in flight, else None."""
+    rows = con.execute(
+        """
+        SELECT sync_run_id, status FROM sync_runs WHERE sync_name = ?
+        ORDER BY started_at DESC, sync_run_id LIMIT 1""",
+        [sync.name],
+    ).fetchall()
+    if not rows or rows[0][1] != "succeeded":
+        return None
+    ((in_flight,),) = con.execute(
+        """
+        SELECT count(*) FROM sync_batches JOIN sync_runs USING (sync_run_id)
+        WHERE sync_name = ? AND sync_batches.status = 'sent'""",
+        [sync.name],
+    ).fetchall()
+    return OpenRun(str(rows[0][0]), is_resumed=False) if in_flight == 0 else None
+
+
 def record_blocked(
     con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, error: str, at: datetime
 ) -> OpenRun:

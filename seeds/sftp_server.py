@@ -36,10 +36,10 @@ class _Confined(asyncssh.SFTPServer):
             raise asyncssh.SFTPPermissionDenied("outside of the served folder")
         return local
 
-    def symlink(self, oldpath: bytes, newpath: bytes) -> None:  # noqa: ARG002
+    def symlink(self, oldpath: bytes, newpath: bytes) -> None:
         raise asyncssh.SFTPPermissionDenied("links are not served")
 
-    def link(self, oldpath: bytes, newpath: bytes) -> None:  # noqa: ARG002
+    def link(self, oldpath: bytes, newpath: bytes) -> None:
         raise asyncssh.SFTPPermissionDenied("links are not served")
 
 
@@ -114,7 +114,7 @@ class SampleSftpServer:
                 self.conn = conn
                 connections.add(conn)
 
-            def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+            def connection_lost(self, exc: Exception | None) -> None:
                 connections.discard(self.conn)
 
             def public_key_auth_supported(self) -> bool:

@@ -53,7 +53,7 @@ def fetch(
 async def _download(
     pattern: str, connection: Mapping[str, str], project_root: Path, folder: Path
 ) -> tuple[Arrival, ...]:
-    import asyncssh  # noqa: PLC0415 - a third of a second that reading declarations need not pay
+    import asyncssh
 
     host = connection["host"]
     async with await _connect(connection, project_root) as ssh:
@@ -90,7 +90,7 @@ async def _connect(
     connection: Mapping[str, str], project_root: Path
 ) -> asyncssh.SSHClientConnection:
     """Log in, with the key or password given and nothing else (no agent, no ~/.ssh/config)."""
-    import asyncssh  # noqa: PLC0415
+    import asyncssh
 
     host, port = connection["host"], connection.get("port", "22")
     if not port.isdigit():
@@ -148,7 +148,7 @@ async def _connect(
 
 async def _bring(sftp: asyncssh.SFTPClient, remote: str, folder: Path) -> Path | None:
     """Download one file unless the copy here is of the same size and time; None for a folder."""
-    import asyncssh  # noqa: PLC0415
+    import asyncssh
 
     attrs = await asyncio.wait_for(sftp.stat(remote), SILENCE_SECONDS)
     if attrs.type == asyncssh.FILEXFER_TYPE_DIRECTORY:

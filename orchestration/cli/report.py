@@ -21,21 +21,23 @@ MASK = "…"
 
 def show(home: Home, outcome: dict[str, Any]) -> None:
     """Print what a run came to."""
-    console = Console(highlight=False)
+    console = _console()
     console.print()
     if outcome["errors"]:
         console.print(Text("The run failed.", style="bold red"))
         for error in outcome["errors"]:
             console.print(Text(f"  {error}"))
-        console.print("  Nothing was published; what was published before is as it was.\n")
+        console.print("  What was published before is as it was. Put it right, and run again.\n")
         return
     with read_published(home.published) as con:
+        example = _example(con)
         _sources(console, con)
         _customers(console, con, outcome)
-        _golden(console, con, reveal=outcome["sample"])
-        _audiences(console, con)
+        if example:
+            _golden(console, con, example, reveal=outcome["sample"])
+        _audiences(console, audience_sizes(con))
     _syncs(console, outcome["syncs"])
-    _ending(console, home, outcome)
+    _ending(console, home, outcome, example)
 
 
 def _sources(console: Console, con: Any) -> None:
@@ -49,9 +51,7 @@ def _sources(console: Console, con: Any) -> None:
     ).fetchall()
     for name, loaded, quarantined, duplicate, failed in rows:
         note = Text(" failed, see below", style="red") if failed else Text("")
-        table.add_row(
-            Text(name) + note, f"{loaded:,}", _count(quarantined), _count(duplicate)
-        )
+        table.add_row(Text(name) + note, f"{loaded:,}", _count(quarantined), _count(duplicate))
     console.print(table)
 
 
@@ -82,18 +82,26 @@ def _customers(console: Console, con: Any, outcome: dict[str, Any]) -> None:
         )
 
 
-def _golden(console: Console, con: Any, *, reveal: bool) -> None:
-    """One customer known to many sources, each attribute with where it came from."""
-    chosen = con.execute(
+def _example(con: Any) -> str | None:
+    """A customer worth a look: known to many sources, and by a browser or two."""
+    rows = con.execute(
         """
         select customer_id from marts.golden_customers
         where first_name is not null and email is not null
-        order by source_count desc, (contact_count between 4 and 6) desc, customer_id limit 1
+        order by
+            source_count desc, (node_count > contact_count) desc, (node_count between 4 and 8) desc,
+            customer_id
+        limit 1
         """
     ).fetchall()
-    if not chosen:
-        return
-    relation = con.execute("select * from marts.golden_customers where customer_id = ?", [chosen[0][0]])
+    return str(rows[0][0]) if rows else None
+
+
+def _golden(console: Console, con: Any, customer_id: str, *, reveal: bool) -> None:
+    """The customer's attributes, each with where it came from and when."""
+    relation = con.execute(
+        "select * from marts.golden_customers where customer_id = ?", [customer_id]
+    )
     names = [column[0] for column in relation.description]
     row = dict(zip(names, relation.fetchall()[0], strict=True))
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
@@ -113,30 +121,28 @@ def _golden(console: Console, con: Any, *, reveal: bool) -> None:
     console.print(table)
 
 
-def _audiences(console: Console, con: Any) -> None:
+def _audiences(console: Console, sizes: dict[str, int]) -> None:
     table = _table("\nAudiences", "customers")
-    for name, size in audience_sizes(con).items():
+    for name, size in sizes.items():
         table.add_row(Text(name), f"{size:,}")
     console.print(table)
 
 
 def _syncs(console: Console, syncs: dict[str, Any]) -> None:
-    table = _table("\nSyncs", "added", "changed", "removed", "no consent", "invalid", "rejected", "as before")
+    table = _table("\nSyncs", "added", "changed", "removed", "refused", "no consent")
     for name, result in syncs.items():
-        table.add_row(
-            Text(name),
-            *(
-                _count(number)
-                for number in (
-                    result.rows_added, result.rows_updated, result.rows_removed, result.rows_suppressed,
-                    result.rows_invalid, result.rows_rejected, result.rows_unchanged,
-                )
-            ),
-        )  # fmt: skip
+        numbers = (
+            result.rows_added,
+            result.rows_updated,
+            result.rows_removed,
+            result.rows_rejected + result.rows_invalid,
+            result.rows_suppressed,
+        )
+        table.add_row(Text(name), *map(_count, numbers))
     console.print(table)
 
 
-def _ending(console: Console, home: Home, outcome: dict[str, Any]) -> None:
+def _ending(console: Console, home: Home, outcome: dict[str, Any], example: str | None) -> None:
     if outcome["left_out"]:
         console.print(Text("\nIncomplete", style="bold red"), "- left out:")
         for item in outcome["left_out"]:
@@ -147,16 +153,8 @@ def _ending(console: Console, home: Home, outcome: dict[str, Any]) -> None:
         f"\n[bold]Published[/]  {home.shown(home.published)}"
         f"   ({outcome['status']} in {outcome['seconds']:.0f} s, as of {outcome['as_of']} UTC)"
     )
-    with read_published(home.published) as con:
-        example = con.execute(
-            """
-            select customer_id from identity.crosswalk group by 1
-            order by count(distinct split_part(node_key, ':', 1)) desc, count(*), customer_id limit 1
-            """
-        ).fetchall()
-    customer = example[0][0] if example else "<customer>"
     console.print("[bold]Next[/]")
-    console.print(f"  .venv/bin/mainstem explain {customer}", style="cyan")
+    console.print(f"  .venv/bin/mainstem explain {example or '<customer>'}", style="cyan")
     console.print(
         '  .venv/bin/mainstem sql "select rfm_segment, count(*), sum(revenue) from marts.customer_360 group by 1"',
         style="cyan", soft_wrap=True,
@@ -166,9 +164,11 @@ def _ending(console: Console, home: Home, outcome: dict[str, Any]) -> None:
 
 def show_status(home: Home, state: dict[str, Any]) -> None:
     """Print what `mainstem status` found."""
-    console = Console(highlight=False)
+    console = _console()
     if state["busy"]:
-        console.print(f"[bold]Writing now[/]: {state['busy'].get('purpose')} (process {state['busy'].get('pid')})")
+        console.print(
+            f"[bold]Writing now[/]: {state['busy'].get('purpose')} (process {state['busy'].get('pid')})"
+        )
     table = _table("Loads", "rows", "quarantined", "files", "loaded at")
     for load in state["loads"]:
         table.add_row(
@@ -185,10 +185,7 @@ def show_status(home: Home, state: dict[str, Any]) -> None:
             f" {found['edges']:,} edges; {found['merges']:,} merges and {found['splits']:,} splits in the"
             f" last run that changed something ({found['finished_at']:%Y-%m-%d %H:%M})"
         )
-    audiences = _table("\nAudiences", "customers")
-    for name, size in state["audiences"].items():
-        audiences.add_row(Text(name), f"{size:,}")
-    console.print(audiences)
+    _audiences(console, state["audiences"])
     syncs = _table("\nSyncs", "status", "added", "changed", "removed", "no consent", "at")
     for sync in state["syncs"]:
         finished = sync["finished_at"]
@@ -201,9 +198,15 @@ def show_status(home: Home, state: dict[str, Any]) -> None:
     console.print(f"\n[bold]Published[/]  {home.shown(home.published)}")
 
 
+def _console() -> Console:
+    """The terminal; a file or a pipe gets lines that are not cut."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=110)
+
+
 def _table(title: str, *numbers: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text(title, style="bold not dim"), min_width=34, no_wrap=True)
+    table.add_column(Text(title, style="bold not dim"), min_width=30, no_wrap=True)
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
     return table

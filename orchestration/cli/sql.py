@@ -44,8 +44,8 @@ def command(query: str | None, as_json: bool, as_csv: bool) -> None:
 
 
 def _answer(con: duckdb.DuckDBPyConnection, query: str, as_json: bool, as_csv: bool) -> None:
-    relation = con.sql(query)
-    if relation is None:
+    relation: duckdb.DuckDBPyRelation | None = con.sql(query)
+    if relation is None:  # a statement without rows
         return
     if as_json:
         names = relation.columns

@@ -50,7 +50,9 @@ def build() -> Any:
         ],
         pool=POOL,
     )
-    def resolve_identity(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
+    def resolve_identity(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> Iterator[Any]:
         with mainstem.progress.step("identity"), mainstem.warehouse() as con:
             summary = resolve.resolve(
                 con,

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion import fetch, ledger, load
-from ingestion.sources import LoadResult, SourceTable
+from ingestion.sources import FetchError, LoadResult, SourceTable
 from orchestration.runtime import Mainstem
 
 POOL = "warehouse"
@@ -39,7 +39,9 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         ],
         pool=POOL,
     )
-    def load_table(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
+    def load_table(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> Iterator[Any]:
         with mainstem.progress.step("load"):
             results = _load(mainstem, table, problem, context.run_id)
         failed = [result for result in results if result.status == "failed"]
@@ -84,14 +86,14 @@ def _load(
     """Fetch with no database open, then load. What cannot be had becomes a failed load."""
     try:
         if problem is not None:
-            raise fetch.FetchError(problem)
+            raise FetchError(problem)
         arrivals = fetch.fetch(
             table,
             project_root=mainstem.home.root,
             downloads=mainstem.home.downloads,
             env=mainstem.environment(),
         )
-    except fetch.FetchError as error:
+    except FetchError as error:
         with mainstem.warehouse() as con:
             ledger.ensure(con, [table])
             origin = table.ingest.location if table.ingest else str(table.path)

@@ -61,9 +61,15 @@ def build(project: Project) -> Any:
                     output_name=selected[unique_id].to_python_identifier(),
                     metadata=_metadata(work, unique_id),
                 )
-        for test in (node for node in manifest["nodes"].values() if node["resource_type"] == "test"):
-            key = get_asset_check_key_for_test(manifest, translator, test["unique_id"], project=None)
-            if key in context.selected_asset_check_keys and test["unique_id"] in work.state:
+        for test in (
+            node for node in manifest["nodes"].values() if node["resource_type"] == "test"
+        ):
+            key = get_asset_check_key_for_test(
+                manifest, translator, test["unique_id"], project=None
+            )
+            if key is None or key not in context.selected_asset_check_keys:
+                continue
+            if test["unique_id"] in work.state:
                 yield _check(key, test, work)
         if work.failures:
             raise DbtFailedError(_explain(work.failures, manifest))
@@ -118,7 +124,9 @@ def _build_stale(
         for unique_id, result in results.items()
     }
     good = {unique_id: built[unique_id] for unique_id in built if results[unique_id].is_good}
-    failed = {unique_id: built[unique_id] for unique_id in built if results[unique_id].status == "fail"}
+    failed = {
+        unique_id: built[unique_id] for unique_id in built if results[unique_id].status == "fail"
+    }
     with mainstem.warehouse() as con:
         staleness.remember(con, good, run_id=run_id, now=mainstem.now)
         rows = _count_rows(con, manifest, selected)
@@ -174,7 +182,9 @@ def _parents_first(manifest: Mapping[str, Any], selected: Iterable[str]) -> list
         for unique_id in nodes
     }
     wanted = set(selected)
-    return [unique_id for unique_id in TopologicalSorter(edges).static_order() if unique_id in wanted]
+    return [
+        unique_id for unique_id in TopologicalSorter(edges).static_order() if unique_id in wanted
+    ]
 
 
 def _count_rows(con: Any, manifest: Mapping[str, Any], selected: Iterable[str]) -> dict[str, int]:
@@ -184,7 +194,10 @@ def _count_rows(con: Any, manifest: Mapping[str, Any], selected: Iterable[str]) 
     for unique_id in selected:
         node = manifest["nodes"][unique_id]
         relation = (node["schema"], node.get("alias") or node["name"])
-        if node["config"]["materialized"] in ("table", "incremental", "seed") and relation in existing:
+        if (
+            node["config"]["materialized"] in ("table", "incremental", "seed")
+            and relation in existing
+        ):
             name = ".".join(map(quote, relation))
             counts[unique_id] = con.execute(f"select count(*) from {name}").fetchall()[0][0]
     return counts

@@ -49,7 +49,9 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         ],
         pool=POOL,
     )
-    def sync_ledger(context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]) -> Iterator[Any]:
+    def sync_ledger(
+        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+    ) -> Iterator[Any]:
         metadata = _publish(mainstem, context.run_id, "published again with what the syncs did")
         for table in LEDGER_TABLES:
             yield dg.MaterializeResult(asset_key=["reverse_etl", table], metadata=metadata)

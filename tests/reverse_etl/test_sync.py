@@ -42,6 +42,14 @@ def test_second_run_sends_nothing(run: Runner, three: Warehouse, receiver: Recei
     assert len(receiver.requests) == before
 
 
+def test_a_run_with_nothing_to_do_leaves_the_ledger_as_it_is(run: Runner, three: Warehouse) -> None:
+    run()
+    tables = ("sync_runs", "sync_state", "sync_log")
+    before = [run.rows(f"FROM {table} ORDER BY ALL") for table in tables]
+    assert run().sync_run_id == ""
+    assert [run.rows(f"FROM {table} ORDER BY ALL") for table in tables] == before
+
+
 def test_only_what_changed_is_sent_and_removals_go_first(
     run: Runner, three: Warehouse, receiver: Receiver
 ) -> None:
