@@ -77,8 +77,8 @@ def _customers(console: Console, con: Any, outcome: dict[str, Any]) -> None:
     score = outcome.get("score")
     if score is not None:
         console.print(
-            f"           against the truth labels: precision [bold]{score.precision:.3f}[/],"
-            f" recall [bold]{score.recall:.3f}[/] (pairs), largest customer {score.largest_cluster} records"
+            f"           against the truth labels: precision [bold]{score['precision']:.3f}[/],"
+            f" recall [bold]{score['recall']:.3f}[/] (pairs), largest customer {score['largest_cluster']} records"
         )
 
 
@@ -111,9 +111,15 @@ def _golden(console: Console, con: Any, customer_id: str, *, reveal: bool) -> No
         value = str(row[attribute]) if reveal else str(row[attribute])[:1] + MASK
         since = row[f"{attribute}_updated_at"]
         table.add_row(
-            f"  {attribute}", Text(value),
-            Text(f"{row[f'{attribute}_source']}, {since:%Y-%m-%d}" if since else row[f"{attribute}_source"], style="dim"),
-        )  # fmt: skip
+            f"  {attribute}",
+            Text(value),
+            Text(
+                ", ".join(
+                    filter(None, (row[f"{attribute}_source"], since and f"{since:%Y-%m-%d}"))
+                ),
+                style="dim",
+            ),
+        )
     console.print(
         f"\n[bold]A golden record[/]  {row['customer_id']}: {row['contact_count']} contact records of"
         f" {row['source_count']} sources, {row['node_count'] - row['contact_count']} browsers and apps"
@@ -132,11 +138,11 @@ def _syncs(console: Console, syncs: dict[str, Any]) -> None:
     table = _table("\nSyncs", "added", "changed", "removed", "refused", "no consent")
     for name, result in syncs.items():
         numbers = (
-            result.rows_added,
-            result.rows_updated,
-            result.rows_removed,
-            result.rows_rejected + result.rows_invalid,
-            result.rows_suppressed,
+            result["rows_added"],
+            result["rows_updated"],
+            result["rows_removed"],
+            result["rows_rejected"] + result["rows_invalid"],
+            result["rows_suppressed"],
         )
         table.add_row(Text(name), *map(_count, numbers))
     console.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,8 +82,8 @@ def execute(home: Home, progress: Progress) -> dict[str, Any]:
         left_out=left_out,
         errors=errors,
         changed=facts.get("changed", 0),
-        score=facts.get("score"),
-        syncs=facts.get("syncs", {}),
+        score=asdict(facts["score"]) if facts.get("score") else None,
+        syncs={name: asdict(sync) for name, sync in facts.get("syncs", {}).items()},
         seconds=time.monotonic() - began,
         seconds_by_step=progress.seconds,
     )

@@ -1,0 +1,123 @@
+"""The road, run as a user runs it: the installed command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from benchmarks.projects import ROOT, copy_project, environment
+
+MAINSTEM = str(Path(sys.executable).parent / "mainstem")
+LIMIT_SECONDS = 300
+
+# SCHEMA: what may differ between two runs on the same input.
+VOLATILE = {
+    "load_id", "run_id", "sync_run_id", "loaded_at", "started_at", "finished_at", "changed_at", "entered_at",
+    "synced_at", "sent_at", "first_failed_at", "idempotency_key", "history_id",
+}  # fmt: skip
+VOLATILE_IN_IDENTITY = {"valid_from", "valid_to"}
+
+
+@dataclass
+class Road:
+    """A project, and a MAINSTEM_HOME of its own."""
+
+    project: Path
+    home: Path
+    variables: dict[str, str]
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [MAINSTEM, *arguments],
+            env={**environment(self.project, self.home), **self.variables},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            cwd=self.project,
+        )
+        if check:
+            assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def run(self, expect: int = 0) -> dict[str, Any]:
+        """`mainstem run --json`; what it reports."""
+        done = self.command("run", "--json", check=False)
+        assert done.returncode == expect, f"{done.stdout}\n{done.stderr}"
+        return dict(json.loads(done.stdout))
+
+    def run_and_kill(self, at: str, after_seconds: float = 0.0) -> None:
+        """Start a run and kill it (SIGKILL) that long after its progress says `at`."""
+        process = subprocess.Popen(
+            [MAINSTEM, "run"],
+            env={**environment(self.project, self.home), **self.variables},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.project,
+        )
+        assert process.stderr is not None
+        said = []
+        deadline = time.monotonic() + LIMIT_SECONDS
+        for line in process.stderr:
+            said.append(line)
+            if at in line or time.monotonic() > deadline:
+                break
+        else:
+            pytest.fail(f"the run never said {at!r}:\n{''.join(said)}")
+        time.sleep(after_seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+        process.stderr.close()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the published file."""
+        with duckdb.connect(
+            str(self.home / "published" / "mainstem.duckdb"), read_only=True
+        ) as con:
+            return con.execute(sql).fetchall()
+
+    def ids(self) -> dict[str, str]:
+        """Node to customer."""
+        return dict(self.query("select node_key, customer_id from identity.crosswalk"))
+
+    def published(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every published table without what may differ from run to run, rows in one order."""
+        columns: dict[str, list[str]] = {}
+        for schema, table, column in self.query(
+            """
+            select table_schema, table_name, column_name from information_schema.columns
+            where table_schema not in ('information_schema', 'pg_catalog')
+            order by table_schema, table_name, ordinal_position
+            """
+        ):
+            volatile = VOLATILE | (VOLATILE_IN_IDENTITY if schema == "identity" else set())
+            if column not in volatile:
+                columns.setdefault(f'"{schema}"."{table}"', []).append(f'"{column}"')
+        return {
+            table: self.query(f"select {', '.join(names)} from {table} order by all")
+            for table, names in columns.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
+    """The sample company after its first run, from an empty MAINSTEM_HOME."""
+    road = Road(ROOT, tmp_path_factory.mktemp("home"), {})
+    road.first = road.run()  # type: ignore[attr-defined]
+    return road
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Road:
+    """A copy of the project to change, with an empty MAINSTEM_HOME."""
+    return Road(copy_project(tmp_path / "project"), tmp_path / "home", {})
