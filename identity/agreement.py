@@ -1,4 +1,6 @@
-"""How two people agree, as SQL: the columns that `when` in rules.yml speaks of, and what counts as a conflict."""
+"""How two people agree, as SQL: the columns that `when` in rules.yml speaks of, and what counts as
+a conflict.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from identity.rules import Rules, RulesError
 # l and r are rows of `people`.
 AGREEMENTS = """
     case when swapped then 'swapped'
-        else agree_first_name(l.first_name, l.first_names, r.first_name, r.first_names) end as first_name,
-    case when swapped then 'swapped' else agree_last_name(l.last_name, r.last_name) end as last_name,
+        else agree_first_name(l.first_name, l.first_names, r.first_name, r.first_names) end as
+        first_name,
+    case when swapped then 'swapped'
+        else agree_last_name(l.last_name, r.last_name) end as last_name,
     agree_birth_date(l.birth_date, r.birth_date) as birth_date,
     case
         when l.suffix is null or r.suffix is null then 'missing'
@@ -24,12 +28,14 @@ AGREEMENTS = """
         else 'different'
     end as address"""
 
-SWAPPED = """coalesce(l.first_name <> l.last_name
-    and l.first_name = r.last_name and l.last_name = r.first_name, false)"""
+SWAPPED = """are_swapped(
+    l.first_name, l.first_names, l.last_name, r.first_name, r.first_names, r.last_name)"""
 
 
 def compare(work: duckdb.DuckDBPyConnection, pairs: str, into: str) -> None:
-    """Create table `into`: the distinct pairs (left_key, right_key) of table `pairs` with how they agree."""
+    """Create table `into`: the distinct pairs (left_key, right_key) of table `pairs` with how they
+    agree.
+    """
     work.execute(
         f"""
         create or replace table {into} as
@@ -41,16 +47,17 @@ def compare(work: duckdb.DuckDBPyConnection, pairs: str, into: str) -> None:
             join people as l on l.node_key = left_key
             join people as r on r.node_key = right_key
         )
-        select left_key, right_key, {AGREEMENTS}, l.strong_ids as left_ids, r.strong_ids as right_ids
+        select left_key, right_key, {AGREEMENTS}, l.strong_ids as left_ids,
+            r.strong_ids as right_ids
         from pairs
         """
     )
 
 
-def find_conflicts(
-    work: duckdb.DuckDBPyConnection, rules: Rules, compared: str, into: str
-) -> None:
-    """Create table `into`(left_key, right_key, reason): the pairs of `compared` that cannot be one customer."""
+def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str, into: str) -> None:
+    """Create table `into`(left_key, right_key, reason): the pairs of `compared` that cannot be one
+    customer.
+    """
     cases = []
     for rule in rules.conflicts:
         unless = ""
@@ -65,7 +72,7 @@ def find_conflicts(
         if identifier.exclusive:
             prefix = _text(identifier.identifier_type + ":")
             left, right = (
-                f"list_filter({side}, v -> starts_with(v, {prefix}))"
+                f"list_filter({side}, lambda v: starts_with(v, {prefix}))"
                 for side in ("left_ids", "right_ids")
             )
             cases.append(
@@ -87,7 +94,9 @@ def find_conflicts(
 
 
 def rule_error(key: str, error: duckdb.Error) -> RulesError:
-    """Say which part of the rules DuckDB could not read; its first line names the column or the function."""
+    """Say which part of the rules DuckDB could not read; its first line names the column or the
+    function.
+    """
     return RulesError(f"rules: a `when` of `{key}` is not valid SQL: {str(error).splitlines()[0]}")
 
 

@@ -1,8 +1,12 @@
-"""From evidence to people: connected components, and a constrained tree where members contradict one another.
+"""From evidence to people: connected components, and a constrained tree where members contradict
+one another.
 
-Invariant: no cluster contains a pair in conflict, nor more members than allowed; the result depends on the sets of
-edges and conflicts alone, never on their order.
+Invariant: no cluster contains a pair in conflict, nor more members than allowed; the result
+depends on the sets of edges and conflicts alone, never on their order.
 """
+
+# Slow imports stand inside the functions that need them: explaining must start at once.
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -39,15 +43,16 @@ def cluster(
     left: Codes,
     right: Codes,
     weight: Weights,
+    *,
     conflicts: tuple[Codes, Codes],
     max_size: int,
 ) -> Codes:
     """Label each of `count` nodes with the smallest node of its cluster.
 
-    `left`, `right` and `weight` (log2 odds, shape of the edges) are the evidence; `conflicts` are pairs that must
-    not meet. Components without a conflict and within `max_size` stay whole. The others are built again from
-    their strongest edge down (ties: smaller nodes first), leaving out each edge that would break the invariant:
-    Kruskal's algorithm with cannot-link constraints.
+    `left`, `right` and `weight` (log2 odds, shape of the edges) are the evidence; `conflicts` are
+    pairs that must not meet. Components without a conflict and within `max_size` stay whole. The
+    others are built again from their strongest edge down (ties: smaller nodes first), leaving out
+    each edge that would break the invariant: Kruskal's algorithm with cannot-link constraints.
     """
     import numpy as np
 
@@ -82,7 +87,9 @@ def cluster(
 def _join(
     members: list[int], edges: Any, apart: dict[int, set[int]], max_size: int
 ) -> dict[int, int]:
-    """Union along `edges` in their order, unless a pair that is kept apart would meet; smaller into larger."""
+    """Union along `edges` in their order, unless a pair that is kept apart would meet; smaller
+    into larger.
+    """
     root = {node: node for node in members}
     group = {node: [node] for node in members}
     enemies: dict[int, set[int]] = {node: set(apart.get(node, ())) for node in members}

@@ -9,8 +9,8 @@ import duckdb
 
 @dataclass(frozen=True)
 class Score:
-    """Pairwise quality: of the pairs put together, how many belong together (precision), and of those that do,
-    how many were put together (recall)."""
+    """Pairwise quality: of the pairs put together, how many belong together (precision), and of
+    those that do,     how many were put together (recall)."""
 
     pairs_true: int
     pairs_predicted: int
@@ -27,9 +27,9 @@ class Score:
 def evaluate(con: duckdb.DuckDBPyConnection, truth_relation_sql: str) -> Score:
     """Score identity.crosswalk against truth(contact_key, person_id).
 
-    `truth_relation_sql` is a table name or a query in parentheses, of the caller's own making. Records without a
-    label or without a customer are left out. Precision of no pairs at all is 1, and so is recall where there was
-    nothing to find.
+    `truth_relation_sql` is a table name or a query in parentheses, of the caller's own making.
+    Records without a label or without a customer are left out. Precision of no pairs at all is 1,
+    and so is recall where there was nothing to find.
     """
     row = con.execute(
         f"""

@@ -1,7 +1,7 @@
 """Exact evidence: pairs that share an identifier or have equal columns, judged by the rules.
 
-Creates exact_edges(left_key, right_key, rule, probability, shared): a row per pair and rule, left_key <
-right_key.
+Creates exact_edges(left_key, right_key, rule, probability, shared): a row per pair and rule,
+left_key < right_key.
 """
 
 from __future__ import annotations
@@ -53,11 +53,10 @@ def _found_by(rule: ExactRule) -> str:
     return rule.shares or "=" + ",".join(rule.same)
 
 
-
-
 def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    # Records with the same value and the same name, date and suffix are one profile: each is compared with the
-    # first of its profile, and only those with one another. A million sign-ups of one address cost a million.
+    # Records with the same value and the same name, date and suffix are one profile: each is
+    # compared with the first of its profile, and only those with one another. A million sign-ups
+    # of one address cost a million.
     work.execute(
         """
         create or replace table candidates as
@@ -81,7 +80,8 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             from carriers
             where node_key <> profile_key
             union all
-            select l.identifier_type, l.value, l.node_key, r.node_key, l.is_verified and r.is_verified
+            select l.identifier_type, l.value, l.node_key, r.node_key, l.is_verified
+                and r.is_verified
             from profiles as l
             join profiles as r using (identifier_type, value)
             where l.node_key < r.node_key
@@ -90,7 +90,8 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             select
                 *,
                 case when identifier_type = 'email'
-                    then replace(coalesce(fold_name(split_part(value, '@', 1)), ''), ' ', '') end as email_words
+                    then replace(coalesce(fold_name(split_part(value, '@', 1)), ''), ' ',
+                        '') end as email_words
             from pairs
         )
         select

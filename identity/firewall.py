@@ -1,7 +1,9 @@
-"""What must not link, whatever it equals: placeholder values, role mailboxes, values of too many people.
+"""What must not link, whatever it equals: placeholder values, role mailboxes, values of too many
+people.
 
-Creates blocked(identifier_type, value, reason, node_count) and value_people(identifier_type, value, people), and
-adds to `people` the contact points and strong identifiers that are let through.
+Creates blocked(identifier_type, value, reason, node_count) and value_people(identifier_type,
+value, people), and adds to `people` the contact points and strong identifiers that are let
+through.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ from identity.rules import Rules
 
 
 def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Decide which values link nobody, from the rules' lists and from how many people carry each value."""
-    work.execute("create or replace table blocked_patterns (identifier_type varchar, pattern varchar)")
+    """Decide which values link nobody, from the rules' lists and from how many people carry each
+    value.
+    """
+    work.execute(
+        "create or replace table blocked_patterns (identifier_type varchar, pattern varchar)"
+    )
     work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
     work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
     for rule in rules.identifiers:
@@ -23,8 +29,8 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             work.execute("insert into blocked_patterns values (?, ?)", [name, pattern])
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
-    # People are told apart by initials: typos and most nicknames then do not count as other people, while a
-    # mailbox that a whole office uses still shows.
+    # People are told apart by initials: typos and most nicknames then do not count as other
+    # people, while a mailbox that a whole office uses still shows.
     work.execute(
         """
         create or replace table value_people as
@@ -46,7 +52,8 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             from (select distinct identifier_type, value from ids) as i
             left join blocked_patterns as p
                 on p.identifier_type = i.identifier_type and regexp_matches(i.value, p.pattern)
-            left join blocked_values as v on v.identifier_type = i.identifier_type and v.value = i.value
+            left join blocked_values as v on v.identifier_type = i.identifier_type
+                and v.value = i.value
             where p.pattern is not null or v.value is not null
         ),
         crowded as (
@@ -69,7 +76,7 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
 
 
 def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Add to `people` emails, phones (and one of each for blocking) and strong ids ('type:value')."""
+    """Add to `people` emails, phones (one of each for blocking) and strong ids ('type:value')."""
     work.execute(
         """
         create or replace table open_ids as
@@ -97,7 +104,8 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             -- the local part, where it is more than the name written another way
             case
                 when length(email_local) >= 6 and (regexp_matches(email_local, '[0-9]')
-                    or not coalesce(contains(p.last_name || p.first_name || p.last_name, fold_name(email_local))
+                    or not coalesce(contains(p.last_name || p.first_name || p.last_name,
+                        fold_name(email_local))
                         or contains(replace(fold_name(email_local), ' ', ''), p.last_name)
                         or contains(replace(fold_name(email_local), ' ', ''), p.first_name), true))
                 then email_local

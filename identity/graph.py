@@ -1,8 +1,12 @@
-"""All evidence in one graph: which edges count, which pairs are kept apart, and the people that result.
+"""All evidence in one graph: which edges count, which pairs are kept apart, and the people that
+result.
 
-Creates pool (every contact edge, with is_active and inactive_reason) and members(node_key, cluster_key,
-strict_key), whose keys are the smallest node_key of the cluster.
+Creates pool (every contact edge, with is_active and inactive_reason) and members(node_key,
+cluster_key, strict_key), whose keys are the smallest node_key of the cluster.
 """
+
+# Slow imports stand inside the functions that need them: explaining must start at once.
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -21,8 +25,10 @@ if TYPE_CHECKING:
 
 
 def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster at both thresholds, and say which edges hold."""
-    _pool(work, rules)
+    """Pool `exact_edges` and `splink_edges`, veto, cluster at both thresholds, and say which edges
+    hold.
+    """
+    _pool(work)
     compare(work, "pool", "pool_agreements")
     find_conflicts(work, rules, "pool_agreements", "vetoes")
     work.execute(
@@ -51,7 +57,7 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     _settle_edges(work, rules)
 
 
-def _pool(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def _pool(work: duckdb.DuckDBPyConnection) -> None:
     work.execute(
         """
         create or replace table pool as
@@ -61,7 +67,8 @@ def _pool(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             probability as match_probability, shared, null::json as weights
         from exact_edges
         union all
-        select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null, weights
+        select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null,
+            weights
         from splink_edges
         """
     )
@@ -79,7 +86,7 @@ def _cluster_twice(
     size = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
-    groups = cluster(count, left, right, weight, (nobody, nobody), size)
+    groups = cluster(count, left, right, weight, conflicts=(nobody, nobody), max_size=size)
     _register_labels(work, "groups", groups, groups)
     work.execute(
         """
@@ -104,8 +111,12 @@ def _cluster_twice(
     conflicts = (apart.column("left").to_numpy(), apart.column("right").to_numpy())
     within = groups[left] == groups[right]
     sure = within & (probability >= rules.thresholds.strict_customer_id)
-    broad = cluster(count, left[within], right[within], weight[within], conflicts, size)
-    strict = cluster(count, left[sure], right[sure], weight[sure], conflicts, size)
+    broad = cluster(
+        count, left[within], right[within], weight[within], conflicts=conflicts, max_size=size
+    )
+    strict = cluster(
+        count, left[sure], right[sure], weight[sure], conflicts=conflicts, max_size=size
+    )
     return broad, strict
 
 
@@ -142,12 +153,14 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             p.* exclude (shared, weights),
             json_object(
                 'shared', shared, 'first_name', a.first_name, 'last_name', a.last_name,
-                'birth_date', a.birth_date, 'suffix', a.suffix, 'address', a.address, 'weights', weights
+                'birth_date', a.birth_date, 'suffix', a.suffix, 'address', a.address, 'weights',
+                weights
             ) as evidence,
             case
                 when v.reason is not null then 'conflict: ' || v.reason
                 when p.match_probability < $1 then 'below_threshold'
-                when l.cluster_key <> r.cluster_key and gl.cluster_key <> gr.cluster_key then 'too_large'
+                when l.cluster_key <> r.cluster_key
+                    and gl.cluster_key <> gr.cluster_key then 'too_large'
                 when l.cluster_key <> r.cluster_key then 'conflict: with_another_member'
             end as inactive_reason,
             inactive_reason is null as is_active

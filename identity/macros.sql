@@ -42,7 +42,11 @@ create or replace macro agree_first_name(a, a_names, b, b_names) as (
   case
     when a is null or b is null then 'missing'
     when a = b then 'exact'
-    when length(a) = 1 or length(b) = 1 then case when a[1] = b[1] then 'initial' else 'different' end
+    -- "W." is Bill's initial too
+    when length(a) = 1 then
+      case when len(list_filter(b_names, lambda n: n[1] = a)) > 0 then 'initial' else 'different' end
+    when length(b) = 1 then
+      case when len(list_filter(a_names, lambda n: n[1] = b)) > 0 then 'initial' else 'different' end
     when list_has_any(a_names, b_names) then 'nickname'
     when least(length(a), length(b)) >= 3 and (starts_with(a, b) or starts_with(b, a)) then 'nickname'
     when jaro_winkler_similarity(a, b) >= 0.9 or (least(length(a), length(b)) >= 3 and damerau_levenshtein(a, b) <= 1)
@@ -68,3 +72,10 @@ create or replace macro agree_birth_date(a, b) as (
     when damerau_levenshtein(strftime(a, '%Y%m%d'), strftime(b, '%Y%m%d')) <= 1 then 'typo'
     else 'different'
   end);
+
+-- "Muller William" beside "Bill Muller" or "W Muller": given and family name in each other's place.
+create or replace macro are_swapped(a_first, a_firsts, a_last, b_first, b_firsts, b_last) as
+  coalesce(a_first <> a_last and (
+    a_last = b_first and (list_contains(a_firsts, b_last) or (length(a_first) = 1 and b_last[1] = a_first))
+    or b_last = a_first and (list_contains(b_firsts, a_last) or (length(b_first) = 1 and a_last[1] = b_first))
+  ), false);

@@ -1,21 +1,22 @@
-"""Contacts and identifiers as matching sees them: `people` and `ids` in the working database.
+"""Contacts as matching sees them: `people` in the working database.
 
-people(node_key, source_system, first_name, first_names VARCHAR[] (itself and its full forms), last_name, suffix,
-birth_date DATE, street, street_key (street and postcode), postcode, city, country_code): a row per contact that
-is not deleted, sorted by node_key. The firewall adds the contact points it lets through.
-ids(node_key, identifier_type, value, given, is_verified, first_seen_at, last_seen_at, is_contact): a row per node,
-type and normalised value; `given` is one of the spellings.
+people(node_key, source_system, first_name, first_names VARCHAR[] (itself and its full forms),
+last_name, suffix, birth_date DATE, street, street_key (street and postcode), postcode, city,
+country_code): a row per contact that is not deleted, sorted by node_key. The firewall adds the
+contact points it lets through.
 """
+
+# Slow imports stand inside the functions that need them: explaining must start at once.
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 
-from identity.rules import IdentifierRule, Rules
+from identity.rules import Rules
 
 
 def load_macros(work: duckdb.DuckDBPyConnection) -> None:
@@ -53,21 +54,26 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                     when first_given is not null or last_given is not null then last_given
                     when contains(full_name, ',') then fold_name(string_split(full_name, ',')[1])
                 end as last_text,
-                first_given is null and last_given is null and not contains(full_name, ',') as is_one_text
+                first_given is null and last_given is null
+                    and not contains(full_name, ',') as is_one_text
             from given
         ),
         words as (
             select
                 * exclude (first_text, last_text),
-                list_filter(string_split(coalesce(first_text, ''), ' '), lambda w: w <> '') as first_all,
-                list_filter(string_split(coalesce(last_text, ''), ' '), lambda w: w <> '') as last_all
+                list_filter(string_split(coalesce(first_text, ''), ' '),
+                    lambda w: w <> '') as first_all,
+                list_filter(string_split(coalesce(last_text, ''), ' '),
+                    lambda w: w <> '') as last_all
             from parts
         ),
         suffixed as (
             select
                 *,
-                (select min(means) from name_suffixes where word = last_all[-1] and len(last_all) > 1) as last_suffix,
-                (select min(means) from name_suffixes where word = first_all[-1] and len(first_all) > 1) as first_suffix
+                (select min(means) from name_suffixes where word = last_all[-1]
+                    and len(last_all) > 1) as last_suffix,
+                (select min(means) from name_suffixes where word = first_all[-1]
+                    and len(first_all) > 1) as first_suffix
             from words
         ),
         bare as (
@@ -82,7 +88,8 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                 * exclude (first_all),
                 -- a title is dropped only if a name is left
                 case
-                    when len(first_all) > 1 and list_contains($titles::varchar[], first_all[1]) then first_all[2:]
+                    when len(first_all) > 1
+                        and list_contains($titles::varchar[], first_all[1]) then first_all[2:]
                     else first_all
                 end as first_all
             from bare
@@ -100,11 +107,13 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
         select
             node_key, source_system,
             n.first_name,
-            list_sort(list_distinct(list_append(coalesce(nick.full_forms, []), n.first_name))) as first_names,
+            list_sort(list_distinct(list_append(coalesce(nick.full_forms, []),
+                n.first_name))) as first_names,
             n.last_name,
             coalesce(last_suffix, first_suffix) as suffix,
             case
-                when list_contains($placeholder_dates::date[], birth_date) or birth_date < $earliest::date then null
+                when list_contains($placeholder_dates::date[],
+                    birth_date) or birth_date < $earliest::date then null
                 else birth_date
             end as birth_date,
             street,
@@ -115,8 +124,10 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
         from (
             select
                 *,
-                case when not list_contains($no_names::varchar[], first_word) then first_word end as first_name,
-                case when not list_contains($no_names::varchar[], last_word) then last_word end as last_name
+                case when not list_contains($no_names::varchar[], first_word)
+                    then first_word end as first_name,
+                case when not list_contains($no_names::varchar[], last_word)
+                    then last_word end as last_name
             from named
         ) as n
         left join name_nicknames as nick on nick.short_form = n.first_name
@@ -146,7 +157,10 @@ def _forget_default_dates(work: duckdb.DuckDBPyConnection, rules: Rules) -> None
         [rules.guards.min_birth_date_count, rules.guards.max_birth_date_share],
     )
     work.execute(
-        "update people set birth_date = null where birth_date in (select birth_date from default_dates)"
+        """
+        update people set birth_date = null
+        where birth_date in (select birth_date from default_dates)
+        """
     )
 
 
@@ -154,18 +168,23 @@ def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     import pyarrow as pa
 
     short_forms, full_forms = zip(*_nickname_pairs(), *rules.names.nicknames, strict=True)
-    work.register("given_nicknames", pa.table({"short": list(short_forms), "full": list(full_forms)}))
+    work.register(
+        "given_nicknames", pa.table({"short": list(short_forms), "full": list(full_forms)})
+    )
     work.execute(
         """
         create or replace table name_nicknames as
-        select fold_name(short) as short_form, list_sort(list(distinct fold_name("full"))) as full_forms
+        select fold_name(short) as short_form,
+            list_sort(list(distinct fold_name("full"))) as full_forms
         from given_nicknames
         group by all
         """
     )
     work.unregister("given_nicknames")
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
-    work.executemany("insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes])
+    work.executemany(
+        "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
+    )
 
 
 @lru_cache(maxsize=1)
@@ -173,139 +192,3 @@ def _nickname_pairs() -> tuple[tuple[str, str], ...]:
     from nicknames import name_triplets
 
     return tuple(sorted({(t.name2, t.name1) for t in name_triplets()}))
-
-
-def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
-    """Create `ids` and `nodes` from `<source>.canonical.identifiers`.
-
-    Identifiers of deleted contacts and of types that the rules do not name are left out; a node that is no
-    contact is a visitor.
-    """
-    work.execute(
-        f"""
-        create or replace table given_ids as
-        select
-            i.node_key, i.identifier_type, i.identifier_value as given,
-            bool_or(coalesce(i.is_verified, false)) as is_verified,
-            min(i.first_seen_at) as first_seen_at,
-            max(i.last_seen_at) as last_seen_at,
-            coalesce(any_value(c.country_code), $1) as country_code,
-            bool_or(c.contact_key is not null) as is_contact
-        from {source}.canonical.identifiers as i
-        left join {source}.canonical.contacts as c on c.contact_key = i.node_key
-        where not coalesce(c.is_deleted, false)
-        group by i.node_key, i.identifier_type, i.identifier_value
-        union all
-        -- What consents name is normalised by the same rules; it belongs to no node.
-        select
-            null, identifier_type, trim(identifier_value), false, null, null,
-            coalesce(min(case when length(jurisdiction) = 2 then upper(jurisdiction) end), $1), false
-        from {source}.canonical.consents
-        group by all
-        """,
-        [rules.default_country],
-    )
-    _load_phones(work, rules)
-    selects = [
-        f"""
-        select node_key, identifier_type, {_normal_form(rule)} as value, given, is_verified,
-            first_seen_at, last_seen_at, is_contact
-        from given_ids
-        left join given_phones using (given, country_code)
-        where identifier_type = '{rule.identifier_type.replace("'", "''")}'
-        """
-        for rule in rules.identifiers
-    ]
-    work.execute(
-        f"create or replace table normal_forms as {' union all '.join(selects)}"
-    )
-    work.execute(
-        """
-        create or replace table ids as
-        select
-            node_key, identifier_type, value,
-            min(given) as given,
-            bool_or(is_verified) as is_verified,
-            min(first_seen_at) as first_seen_at,
-            max(last_seen_at) as last_seen_at,
-            bool_or(is_contact) as is_contact
-        from normal_forms
-        where value is not null and node_key is not null
-        group by node_key, identifier_type, value
-        order by identifier_type, value, node_key
-        """
-    )
-    work.execute(
-        f"""
-        create or replace table nodes as
-        select node_key, true as is_contact from people
-        union
-        select i.node_key, false
-        from {source}.canonical.identifiers as i
-        anti join {source}.canonical.contacts as c on c.contact_key = i.node_key
-        order by node_key
-        """
-    )
-
-
-def _normal_form(rule: IdentifierRule) -> str:
-    if rule.normalise == "alphanumeric":
-        return "nullif(regexp_replace(upper(given), '[^A-Z0-9]', '', 'g'), '')"
-    if rule.normalise == "phone":
-        return "e164"
-    if rule.normalise == "text":
-        return "nullif(trim(given), '')"
-    address = "lower(trim(given))"
-    local, domain = f"split_part({address}, '@', 1)", f"split_part({address}, '@', 2)"
-    if rule.domain_typos:
-        typos = " ".join(f"when {_text(wrong)} then {_text(right)}" for wrong, right in rule.domain_typos)
-        domain = f"(case {domain} {typos} else {domain} end)"
-    if rule.plus_tags:
-        local = f"split_part({local}, '+', 1)"
-    if rule.gmail_dots:
-        local = f"(case when {domain} = 'gmail.com' then replace({local}, '.', '') else {local} end)"
-    shape = r"regexp_full_match(" + address + r", '[^@\s]+@[^@\s]+\.[^@\s.]+')"
-    return f"(case when {shape} and {local} <> '' then {local} || '@' || {domain} end)"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _load_phones(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create given_phones(given, country_code, e164): each distinct number is parsed once."""
-    import pyarrow as pa
-
-    types = [i.identifier_type for i in rules.identifiers if i.normalise == "phone"]
-    distinct = work.sql(
-        "select distinct given, country_code from given_ids where list_contains($1::varchar[], identifier_type)",
-        params=[types],
-    ).to_arrow_table()
-    given, countries = (distinct.column(c).to_pylist() for c in ("given", "country_code"))
-    normal = list(_e164(zip(given, countries, strict=True), rules.default_country))
-    text = pa.string()
-    work.register(
-        "parsed_phones",
-        pa.table(
-            {
-                "given": pa.array(given, text),
-                "country_code": pa.array(countries, text),
-                "e164": pa.array(normal, text),
-            }
-        ),
-    )
-    work.execute("create or replace table given_phones as select * from parsed_phones")
-    work.unregister("parsed_phones")
-
-
-def _e164(numbers: Iterable[tuple[str | None, str | None]], default: str) -> Iterable[str | None]:
-    import phonenumbers as p
-
-    for given, country in numbers:
-        try:
-            parsed = p.parse(given or "", (country or default).upper())
-        except p.NumberParseException:
-            yield None
-            continue
-        parsed.extension = None
-        yield p.format_number(parsed, p.PhoneNumberFormat.E164) if p.is_possible_number(parsed) else None

@@ -3,6 +3,9 @@
 Creates splink_edges(left_key, right_key, match_weight, probability, weights JSON).
 """
 
+# Slow imports stand inside the functions that need them: explaining must start at once.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import contextlib
@@ -14,20 +17,23 @@ import duckdb
 
 from identity.rules import Rules
 
-# Weights are rounded before anything is decided by them: threads add floating-point numbers in any order.
+# Weights are rounded before anything is decided by them: threads add floating-point numbers in any
+# order.
 WEIGHT_DIGITS = 6
 
 
 def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `splink_edges` from `people`, trained on one record per person that `exact_edges` unites.
+    """Create `splink_edges` from `people`, trained on one record per person that `exact_edges`
+    unites.
 
-    Fewer records than `min_training_records` are scored with the u probabilities of the rules file; fewer than
-    two are not scored.
+    Fewer records than `min_training_records` are scored with the u probabilities of the rules
+    file; fewer than two are not scored.
     """
     work.execute(
         """
         create or replace table splink_edges (
-            left_key varchar, right_key varchar, match_weight double, probability double, weights json
+            left_key varchar, right_key varchar, match_weight double, probability double,
+            weights json
         )
         """
     )

@@ -1,4 +1,6 @@
-"""One run of identity resolution: canonical tables in, the identity tables out, all of them or none."""
+"""One run of identity resolution: canonical tables in, the identity tables out, all of them or
+none.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from identity import tables
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts
-from identity.normalise import build_ids, build_people, load_macros
+from identity.identifiers import build_ids
+from identity.normalise import build_people, load_macros
 from identity.probabilistic import link_probably
 from identity.rules import Rules
 from identity.stable_ids import assign_ids
@@ -30,7 +33,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run found. Counts are of today's answer; merges and splits of what changed since the last one."""
+    """What a run found.
+
+    Counts are of today's answer; merges and splits of what changed since the last one.
+    `unknown_types` are identifier types in the input that the rules do not name: they link nobody.
+    """
 
     run_id: str
     unchanged: bool
@@ -46,6 +53,7 @@ class RunSummary:
     largest_cluster: int = 0
     match_rate: float = 0.0
     held: int = 0
+    unknown_types: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,12 +69,14 @@ def resolve(
     now: datetime,
     progress: Progress | None = None,
 ) -> RunSummary:
-    """Resolve every contact and visitor of `canonical` into customers; write the tables of `identity`.
+    """Resolve every contact and visitor of `canonical` into customers; write the tables of
+    `identity`.
 
-    `con` is the warehouse, outside a transaction, in its own database. `now` (UTC) dates history. All tables are written
-    in one transaction at the end: a killed run leaves yesterday's. Where neither the input nor the rules changed
-    since the last run, nothing is written and the summary says `unchanged`. `progress` is told each step's name.
-    Raises RulesError when a `when` of the rules is not valid SQL, duckdb.Error when canonical tables are missing.
+    `con` is the warehouse, outside a transaction, in its own database. `now` (UTC) dates history.
+    All tables are written in one transaction at the end: a killed run leaves yesterday's. Where
+    neither the input nor the rules changed since the last run, nothing is written and the summary
+    says `unchanged`. `progress` is told each step's name. Raises RulesError when a `when` of the
+    rules is not valid SQL, duckdb.Error when canonical tables are missing.
     """
     started = datetime.now(UTC).replace(tzinfo=None)
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
@@ -74,7 +84,7 @@ def resolve(
     model_version = _model_version(rules)
     input_hash = fingerprint(con)
     if _last_run(con) == (model_version, rules.config_hash, input_hash):
-        return _summary(con, run_id, model_version, {}, unchanged=True)
+        return _summary(con, rules, run_id, {}, unchanged=True)
     clock = _Clock(progress)
     with _workspace(con) as (work, warehouse):
         clock.start("normalise")
@@ -99,14 +109,16 @@ def resolve(
         finished = datetime.now(UTC).replace(tzinfo=None)
         run = (run_id, model_version, rules.config_hash, started, finished, *figures, input_hash)
         tables.publish(work, warehouse, run)
-    return _summary(con, run_id, model_version, clock.stop(), unchanged=False)
+    return _summary(con, rules, run_id, clock.stop(), unchanged=False)
 
 
 def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
-    """Return a hash of what resolution reads, the same in any row order and whenever it was loaded."""
+    """Return a hash of what resolution reads, the same in any row order and whenever it was
+    loaded.
+    """
     contacts = """
-        contact_key, source_system, first_name, last_name, full_name, birth_date, address_line1, city,
-        postal_code, country_code, coalesce(is_deleted, false)"""
+        contact_key, source_system, first_name, last_name, full_name, birth_date, address_line1,
+        city, postal_code, country_code, coalesce(is_deleted, false)"""
     identifiers = (
         "node_key, identifier_type, identifier_value, is_verified, first_seen_at, last_seen_at"
     )
@@ -148,9 +160,11 @@ def _last_run(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None:
 def _workspace(
     con: duckdb.DuckDBPyConnection,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-    """Yield a cursor whose current database is an empty one in memory, and the warehouse's quoted name.
+    """Yield a cursor whose current database is an empty one in memory, and the warehouse's quoted
+    name.
 
-    Nothing half-made ever stands in the warehouse's file, and Splink's tables go with the workspace.
+    Nothing half-made ever stands in the warehouse's file, and Splink's tables go with the
+    workspace.
     """
     name = str(con.execute("select current_database()").fetchall()[0][0])
     warehouse = '"' + name.replace('"', '""') + '"'
@@ -166,7 +180,9 @@ def _workspace(
 
 
 def _figures(work: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
-    """Return nodes, edges, customers, merges, splits, singletons, largest_cluster (in nodes), match_rate."""
+    """Return nodes, edges, customers, merges, splits, singletons, largest_cluster (in nodes),
+    match_rate.
+    """
     row = work.execute(
         """
         with sizes as (select customer_id, count(*) as nodes from new_ids group by all)
@@ -184,8 +200,8 @@ def _figures(work: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
 
 def _summary(
     con: duckdb.DuckDBPyConnection,
+    rules: Rules,
     run_id: str,
-    model_version: str,
     seconds: dict[str, float],
     *,
     unchanged: bool,
@@ -203,11 +219,23 @@ def _summary(
         limit 1
         """
     ).fetchall()[0]
-    nodes, edges, customers, merges, splits, singletons, largest, match_rate, held, contacts, people = row
+    (
+        nodes,
+        edges,
+        customers,
+        merges,
+        splits,
+        singletons,
+        largest,
+        match_rate,
+        held,
+        contacts,
+        people,
+    ) = row
     return RunSummary(
         run_id=run_id,
         unchanged=unchanged,
-        model_version=model_version,
+        model_version=_model_version(rules),
         nodes=int(nodes),
         contacts=int(contacts),
         edges=int(edges),
@@ -219,8 +247,22 @@ def _summary(
         largest_cluster=int(largest),
         match_rate=float(match_rate),
         held=int(held),
+        unknown_types=_unknown_types(con, rules),
         seconds=seconds,
     )
+
+
+def _unknown_types(con: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[str, ...]:
+    rows = con.execute(
+        """
+        select distinct identifier_type
+        from canonical.identifiers
+        where not list_contains($1::varchar[], identifier_type)
+        order by all
+        """,
+        [[rule.identifier_type for rule in rules.identifiers]],
+    ).fetchall()
+    return tuple(str(row[0]) for row in rows)
 
 
 class _Clock:

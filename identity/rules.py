@@ -21,6 +21,7 @@ Normalisation = Literal["text", "alphanumeric", "email", "phone"]
 
 STRENGTHS = ("strong", "contact_point", "visitor")
 NORMALISATIONS = ("text", "alphanumeric", "email", "phone")
+NO_CAP = 2**31 - 1
 PERSON_COLUMNS = (
     "first_name",
     "last_name",
@@ -56,7 +57,7 @@ class IdentifierRule:
 
 @dataclass(frozen=True)
 class ExactRule:
-    """A pair that shares an identifier (or has equal columns) and agrees as `when` says is linked."""
+    """A pair that shares an identifier (or equal columns) and agrees as `when` says is linked."""
 
     name: str
     probability: float
@@ -152,8 +153,8 @@ def default_path() -> Path:
 def read(path: Path) -> Rules:
     """Read and check a rules file.
 
-    Raises RulesError, naming the file, the key and what would be right, for a missing file, text that is not
-    YAML, an unknown or missing key, or a value of the wrong type or outside its range.
+    Raises RulesError, naming the file, the key and what would be right, for a missing file, text
+    that is not YAML, an unknown or missing key, or a value of the wrong type or outside its range.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -176,8 +177,15 @@ def read(path: Path) -> Rules:
         "conflicts",
         "splink",
     )
-    identifiers = tuple(_identifier(root.section("identifiers").section(k), k) for k in root.section("identifiers"))
+    identifiers = tuple(
+        _identifier(root.section("identifiers").section(k), k) for k in root.section("identifiers")
+    )
     types = tuple(i.identifier_type for i in identifiers)
+    exact_rules = tuple(_exact_rule(s, types) for s in root.sections("exact_rules"))
+    names = [rule.name for rule in exact_rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise root.fail("exact_rules", f"has two rules called `{name}`; rename one")
     canonical = json.dumps(content, sort_keys=True, default=str)
     return Rules(
         default_country=root.text("default_country").upper(),
@@ -186,7 +194,7 @@ def read(path: Path) -> Rules:
         identifiers=identifiers,
         names=_names(root.section("names")),
         birth_dates=_birth_dates(root.section("birth_dates")),
-        exact_rules=tuple(_exact_rule(s, types) for s in root.sections("exact_rules")),
+        exact_rules=exact_rules,
         conflicts=tuple(_conflict(s, types) for s in root.sections("conflicts")),
         splink=_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
@@ -219,13 +227,15 @@ def _identifier(section: Section, name: str) -> IdentifierRule:
         identifier_type=name,
         strength=cast("Strength", section.choice("strength", STRENGTHS)),
         normalise=cast("Normalisation", section.choice("normalise", NORMALISATIONS)),
-        max_people=section.whole("max_people", 1),
+        max_people=section.whole("max_people", 1) if "max_people" in section else NO_CAP,
         label=section.text("label", name),
         strong_when_verified=section.flag("strong_when_verified"),
         gmail_dots=section.flag("gmail_dots"),
         plus_tags=section.flag("plus_tags"),
         exclusive=section.flag("exclusive"),
-        links_visitors=section.number("links_visitors", 0.5, 1) if "links_visitors" in section else None,
+        links_visitors=section.number("links_visitors", 0.5, 0.999999)
+        if "links_visitors" in section
+        else None,
         domain_typos=_pairs(typos),
         blocked_values=section.texts("blocked_values"),
         blocked_patterns=patterns,
@@ -258,13 +268,15 @@ def _names(section: Section) -> Names:
         placeholders=section.texts("placeholders"),
         titles=section.texts("titles"),
         suffixes=_pairs(section.section("suffixes")),
-        nicknames=tuple((short, full) for short in short_forms for full in short_forms.texts(short)),
+        nicknames=tuple(
+            (short, full) for short in short_forms for full in short_forms.texts(short)
+        ),
     )
 
 
 def _birth_dates(section: Section) -> BirthDates:
     section.only("placeholders", "earliest")
-    return BirthDates(section.dates("placeholders"), section.date("earliest"))
+    return BirthDates(section.dates("placeholders"), section.day("earliest"))
 
 
 def _exact_rule(section: Section, types: tuple[str, ...]) -> ExactRule:

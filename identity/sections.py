@@ -1,4 +1,6 @@
-"""A YAML mapping that knows where it stands, so that every complaint can name the file and the key."""
+"""A YAML mapping that knows where it stands, so that every complaint can name the file and the
+key.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from typing import Any
 
 
 class RulesError(ValueError):
-    """A rules file that cannot be used; the message names the file, the key and the nearest right one."""
+    """A rules file that cannot be used; the message names the file, the key and the nearest right
+    one.
+    """
 
 
 class Section:
@@ -112,7 +116,7 @@ class Section:
         """Return the list of dates (YYYY-MM-DD) under `key`."""
         return tuple(self._date(key, value) for value in self._list(key))
 
-    def date(self, key: str) -> date:
+    def day(self, key: str) -> date:
         """Return the date (YYYY-MM-DD) under `key`."""
         return self._date(key, self._need(key))
 

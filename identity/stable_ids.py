@@ -1,7 +1,8 @@
-"""Ids are forever: clusters keep the id they had, merges keep the oldest, splits and new people get new ones.
+"""Ids are forever: clusters keep the id they had, merges keep the oldest, splits and new people
+get new ones.
 
-Invariant: an id that was ever used for one set of people is never given to another, and what happened to every id
-is in the history, so that a retired one leads to the one that took its place.
+Invariant: an id that was ever used for one set of people is never given to another, and what
+happened to every id is in the history, so that a retired one leads to the one that took its place.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from datetime import datetime
 import duckdb
 
 
-def assign_ids(
-    work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now: datetime
-) -> None:
-    """Create new_crosswalk_ids(node_key, customer_id, strict_customer_id) and new_history from `members`.
+def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now: datetime) -> None:
+    """Create new_ids(node_key, customer_id, strict_customer_id) and new_history from
+    `members`.
 
-    `previous` is the quoted name of the database whose identity.crosswalk and identity.history are yesterday's.
-    Each old id's heir is the cluster with most of its nodes (then the one with the smaller key); of the ids that
-    a cluster inherits, the one created first survives (then the smallest).
+    `previous` is the quoted name of the database whose identity.crosswalk and identity.history are
+    yesterday's. Each old id's heir is the cluster with most of its nodes (then the one with the
+    smaller key); of the ids that a cluster inherits, the one created first survives (then the
+    smallest).
     """
     work.execute(
         f"""
@@ -30,9 +31,11 @@ def assign_ids(
     work.execute(
         f"""
         create or replace table old_ids as
-        select to_customer_id as customer_id, min(changed_at) as created_at
-        from {previous}.identity.history
-        where event in ('create', 'split')
+        -- a pinned "now" dates several runs alike: the clock then tells which came first
+        select to_customer_id as customer_id, min((h.changed_at, r.started_at)) as created
+        from {previous}.identity.history as h
+        left join {previous}.identity.runs as r using (run_id)
+        where h.event in ('create', 'split')
         group by all
         """
     )
@@ -58,7 +61,7 @@ def assign_ids(
             from heirs
             left join old_ids using (customer_id)
             qualify row_number() over (
-                partition by cluster_key order by created_at nulls last, customer_id) = 1
+                partition by cluster_key order by created nulls last, customer_id) = 1
         )
         select distinct m.cluster_key, s.customer_id, s.customer_id is null as is_new
         from members as m
@@ -71,7 +74,7 @@ def assign_ids(
         create or replace table new_ids as
         select
             m.node_key, c.customer_id,
-            -- the strict cluster of the smallest node is the customer itself; the others are parts of it
+            -- the strict cluster of the smallest node is the customer itself; others are parts
             case
                 when m.strict_key = m.cluster_key then c.customer_id
                 else 'cus_' || left(sha256('strict ' || m.strict_key), 16)
@@ -106,21 +109,31 @@ def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
         from cluster_ids
         where is_new and (
             customer_id in (select customer_id from used_ids)
-            or customer_id in (select customer_id from cluster_ids group by customer_id having count(*) > 1))
+            or customer_id in (select customer_id
+                from cluster_ids group by customer_id having count(*) > 1))
         order by cluster_key
         """
     ).fetchall()
     if not taken:
         return
-    used = {str(i) for (i,) in work.execute("select customer_id from used_ids union select customer_id from cluster_ids").fetchall()}
+    used = {
+        str(i)
+        for (i,) in work.execute(
+            "select customer_id from used_ids union select customer_id from cluster_ids"
+        ).fetchall()
+    }
     for (cluster_key,) in taken:
         fresh = new_id(cluster_key, used)
         used.add(fresh)
-        work.execute("update cluster_ids set customer_id = ? where cluster_key = ?", [fresh, cluster_key])
+        work.execute(
+            "update cluster_ids set customer_id = ? where cluster_key = ?", [fresh, cluster_key]
+        )
 
 
 def new_id(node_key: str, used: set[str]) -> str:
-    """Return 'cus_' and 16 hex digits of the SHA-256 of `node_key`, salted until it was never used."""
+    """Return 'cus_' and 16 hex digits of the SHA-256 of `node_key`, salted until it was never
+    used.
+    """
     salt = 0
     while True:
         text = node_key if salt == 0 else f"{node_key} {salt}"
@@ -131,8 +144,9 @@ def new_id(node_key: str, used: set[str]) -> str:
 
 
 def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime) -> None:
-    # merge: an id retires into the one its heir goes by. split: a new id whose people had another one.
-    # reassign: a node that neither of these explains. erase: an id of which no record is left.
+    # merge: an id retires into the one its heir goes by. split: a new id whose people had another
+    # one. reassign: a node that neither of these explains. erase: an id of which no record is
+    # left.
     work.execute(
         """
         create or replace table new_history as
@@ -168,7 +182,8 @@ def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime)
             select 'split', cluster_key, from_id, to_id, 'no longer held together'
             from born where from_id is not null
             union all
-            select 'merge', null, from_id, to_id, 'new evidence' from retired where to_id is not null
+            select 'merge', null, from_id, to_id, 'new evidence'
+                from retired where to_id is not null
             union all
             select 'erase', null, from_id, null, 'no record left' from retired where to_id is null
             union all

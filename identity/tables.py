@@ -1,4 +1,4 @@
-"""The tables of the schema `identity`: made if they are missing, written whole in one transaction."""
+"""The tables of the schema `identity`: made if missing, written whole in one transaction."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ import duckdb
 
 COLUMNS = {
     "identifiers": """
-        node_key varchar, identifier_type varchar, identifier_value varchar, given_value varchar,
-        identifier_hash varchar,        is_verified boolean, is_blocked boolean, blocked_reason varchar,
+        node_key varchar, identifier_type varchar, identifier_value varchar,
+        identifier_hash varchar, is_verified boolean, is_blocked boolean, blocked_reason varchar,
         first_seen_at timestamp, last_seen_at timestamp""",
-    "normalised_values": """
-        identifier_type varchar, given_value varchar, identifier_value varchar""",
     "edges": """
         edge_id varchar, left_key varchar, right_key varchar, match_type varchar, rule varchar,
-        match_weight double, match_probability double, evidence json, model_version varchar, run_id varchar,
-        is_active boolean, inactive_reason varchar""",
+        match_weight double, match_probability double, evidence json, model_version varchar,
+        run_id varchar, is_active boolean, inactive_reason varchar""",
     "crosswalk": """
-        node_key varchar, customer_id varchar, strict_customer_id varchar, method varchar, confidence double,
-        valid_from timestamp""",
+        node_key varchar, customer_id varchar, strict_customer_id varchar, method varchar,
+        confidence double, valid_from timestamp""",
     "history": """
-        history_id varchar, event varchar, node_key varchar, from_customer_id varchar, to_customer_id varchar,
-        reason varchar, run_id varchar, changed_at timestamp""",
+        history_id varchar, event varchar, node_key varchar, from_customer_id varchar,
+        to_customer_id varchar, reason varchar, run_id varchar, changed_at timestamp""",
     "held_clusters": """
-        held_id varchar, kind varchar, identifier_type varchar, identifier_value varchar, node_count bigint,
-        action varchar, run_id varchar""",
+        held_id varchar, kind varchar, identifier_type varchar, identifier_value varchar,
+        node_count bigint, action varchar, run_id varchar""",
     "overrides": """
-        override_id varchar, action varchar, left_key varchar, right_key varchar, author varchar, reason varchar,
-        created_at timestamp""",
+        override_id varchar, action varchar, left_key varchar, right_key varchar, author varchar,
+        reason varchar, created_at timestamp""",
     "runs": """
-        run_id varchar, model_version varchar, config_hash varchar, started_at timestamp, finished_at timestamp,
-        nodes bigint, edges bigint, customers bigint, merges bigint, splits bigint, singletons bigint,
-        largest_cluster bigint, match_rate double, input_hash varchar""",
+        run_id varchar, model_version varchar, config_hash varchar, started_at timestamp,
+        finished_at timestamp, nodes bigint, edges bigint, customers bigint, merges bigint, splits
+        bigint, singletons bigint, largest_cluster bigint, match_rate double, input_hash
+        varchar""",
 }
 
 
@@ -46,30 +45,22 @@ def create(con: duckdb.DuckDBPyConnection) -> None:
 def prepare(
     work: duckdb.DuckDBPyConnection, previous: str, run_id: str, model_version: str, now: datetime
 ) -> None:
-    """Create today's tables as new_<table> in the working database: a transaction writes one database only.
+    """Create today's tables as new_<table> in the working database: a transaction writes one
+    database only.
 
-    A crosswalk row that says what it said yesterday keeps its valid_from. `previous` is a quoted database name.
+    A crosswalk row that says what it said yesterday keeps its valid_from. `previous` is a quoted
+    database name.
     """
     work.execute(
         """
         create or replace table new_identifiers as
         select
-            node_key, identifier_type, value as identifier_value, given as given_value,
-            sha256(value) as identifier_hash,
+            node_key, identifier_type, value as identifier_value, sha256(value) as identifier_hash,
             is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
             first_seen_at, last_seen_at
         from ids
         left join blocked as b using (identifier_type, value)
         order by identifier_type, value, node_key
-        """
-    )
-    work.execute(
-        """
-        create or replace table new_normalised_values as
-        select identifier_type, given as given_value, value as identifier_value
-        from normal_forms
-        where node_key is null and value is not null
-        order by all
         """
     )
     work.execute(
@@ -88,7 +79,8 @@ def prepare(
         f"""
         create or replace table new_crosswalk as
         with touching as (
-            select left_key as node_key, match_type, match_probability from new_edges where is_active
+            select left_key as node_key, match_type, match_probability
+                from new_edges where is_active
             union all
             select right_key, match_type, match_probability from new_edges where is_active
         ),
@@ -118,7 +110,8 @@ def prepare(
         """
         create or replace table new_held_clusters as
         with held as (
-            select reason as kind, identifier_type, value, node_count, 'value links nobody' as action
+            select reason as kind, identifier_type, value, node_count,
+                'value links nobody' as action
             from blocked
             union all
             select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
@@ -144,10 +137,12 @@ def prepare(
 
 
 def publish(work: duckdb.DuckDBPyConnection, target: str, run: tuple[object, ...]) -> None:
-    """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the row of runs."""
+    """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the
+    row of runs.
+    """
     work.execute("begin transaction")
     try:
-        for table in ("identifiers", "normalised_values", "edges", "crosswalk", "held_clusters"):
+        for table in ("identifiers", "edges", "crosswalk", "held_clusters"):
             work.execute(f"delete from {target}.identity.{table}")
             work.execute(f"insert into {target}.identity.{table} by name from new_{table}")
         work.execute(f"insert into {target}.identity.history by name from new_history")

@@ -1,4 +1,5 @@
-"""Anonymous visitors: each is a leaf that hangs on one customer at most, so no device ever joins two people.
+"""Anonymous visitors: each is a leaf that hangs on one customer at most, so no device ever joins
+two people.
 
 Adds to `members` every visitor, and creates visitor_edges and shared_devices(value, node_count).
 """
@@ -13,8 +14,9 @@ from identity.rules import Rules
 def attach_visitors(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Give each visitor to the one person whose login, card or address it used.
 
-    The strongest type decides (the order of `links_visitors`). A visitor whose values of that type lead to two
-    people belongs to neither: a shared device. A login that no contact has is a person of its own.
+    The strongest type decides (the order of `links_visitors`). A visitor whose values of that type
+    lead to two people belongs to neither: a shared device. A login that no contact has is a person
+    of its own.
     """
     work.execute(
         "create or replace table visitor_types (identifier_type varchar, probability double)"
@@ -22,13 +24,15 @@ def attach_visitors(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     for rule in rules.identifiers:
         if rule.links_visitors is not None:
             work.execute(
-                "insert into visitor_types values (?, ?)", [rule.identifier_type, rule.links_visitors]
+                "insert into visitor_types values (?, ?)",
+                [rule.identifier_type, rule.links_visitors],
             )
     _find_owners(work)
     work.execute(
         """
         create or replace table shared_devices as
-        select node_key, max(owners) as owners from visitor_owners where owners > 1 group by node_key
+        select node_key, max(owners) as owners
+            from visitor_owners where owners > 1 group by node_key
         """
     )
     work.execute(
@@ -65,8 +69,10 @@ def attach_visitors(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         held as (
             select
                 v.node_key,
-                case when t.probability >= $1 then coalesce(m.cluster_key, t.target_key) end as cluster_key,
-                case when t.probability >= $2 then coalesce(m.strict_key, t.target_key) end as strict_key
+                case when t.probability >= $1
+                    then coalesce(m.cluster_key, t.target_key) end as cluster_key,
+                case when t.probability >= $2
+                    then coalesce(m.strict_key, t.target_key) end as strict_key
             from visitors as v
             left join visitor_targets as t using (node_key)
             left join members as m on m.node_key = t.target_key
@@ -74,7 +80,8 @@ def attach_visitors(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         together as (
             select node_key, cluster_key, strict_key from members
             union all
-            select node_key, coalesce(cluster_key, node_key), coalesce(strict_key, node_key) from held
+            select node_key, coalesce(cluster_key, node_key), coalesce(strict_key, node_key)
+                from held
         )
         -- a visitor's key may be smaller than its contact's: name the cluster again
         select
@@ -128,7 +135,8 @@ def _find_owners(work: duckdb.DuckDBPyConnection) -> None:
                 node_key, identifier_type, probability,
                 count(distinct owner) as owners,
                 min(target_key) as target_key,
-                row_number() over (partition by node_key order by probability desc, identifier_type) as position
+                row_number() over (partition by node_key order by probability desc,
+                    identifier_type) as position
             from claims
             group by node_key, identifier_type, probability
         )

@@ -1,0 +1,153 @@
+"""Identifiers as matching sees them: `ids` and `nodes` in the working database.
+
+ids(node_key, identifier_type, value, is_verified, first_seen_at, last_seen_at, is_contact): a row
+per node, type and normalised value. nodes(node_key, is_contact): every contact and visitor.
+"""
+
+# Slow imports stand inside the functions that need them: explaining must start at once.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import duckdb
+
+from identity.rules import IdentifierRule, Rules
+
+
+def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
+    """Create `ids` and `nodes` from `<source>.canonical.identifiers`.
+
+    Identifiers of deleted contacts and of types that the rules do not name are left out; a node
+    that is no contact is a visitor.
+    """
+    work.execute(
+        f"""
+        create or replace table given_ids as
+        select
+            i.node_key, i.identifier_type, i.identifier_value as given,
+            bool_or(coalesce(i.is_verified, false)) as is_verified,
+            min(i.first_seen_at) as first_seen_at,
+            max(i.last_seen_at) as last_seen_at,
+            coalesce(any_value(c.country_code), $1) as country_code,
+            bool_or(c.contact_key is not null) as is_contact
+        from {source}.canonical.identifiers as i
+        left join {source}.canonical.contacts as c on c.contact_key = i.node_key
+        where not coalesce(c.is_deleted, false)
+        group by i.node_key, i.identifier_type, i.identifier_value
+        """,
+        [rules.default_country],
+    )
+    _load_phones(work, rules)
+    selects = [
+        f"""
+        select node_key, identifier_type, {_normal_form(rule)} as value, given, is_verified,
+            first_seen_at, last_seen_at, is_contact
+        from given_ids
+        left join given_phones using (given, country_code)
+        where identifier_type = '{rule.identifier_type.replace("'", "''")}'
+        """
+        for rule in rules.identifiers
+    ]
+    work.execute(
+        f"""
+        create or replace table ids as
+        select
+            node_key, identifier_type, value,
+            bool_or(is_verified) as is_verified,
+            min(first_seen_at) as first_seen_at,
+            max(last_seen_at) as last_seen_at,
+            bool_or(is_contact) as is_contact
+        from ({" union all ".join(selects)})
+        where value is not null
+        group by node_key, identifier_type, value
+        order by identifier_type, value, node_key
+        """
+    )
+    work.execute(
+        f"""
+        create or replace table nodes as
+        select node_key, true as is_contact from people
+        union
+        select i.node_key, false
+        from {source}.canonical.identifiers as i
+        anti join {source}.canonical.contacts as c on c.contact_key = i.node_key
+        order by node_key
+        """
+    )
+
+
+def _normal_form(rule: IdentifierRule) -> str:
+    if rule.normalise == "alphanumeric":
+        return "nullif(regexp_replace(upper(given), '[^A-Z0-9]', '', 'g'), '')"
+    if rule.normalise == "phone":
+        return "e164"
+    if rule.normalise == "text":
+        return "nullif(trim(given), '')"
+    address = "lower(trim(given))"
+    local, domain = f"split_part({address}, '@', 1)", f"split_part({address}, '@', 2)"
+    if rule.domain_typos:
+        typos = " ".join(
+            f"when {_text(wrong)} then {_text(right)}" for wrong, right in rule.domain_typos
+        )
+        domain = f"(case {domain} {typos} else {domain} end)"
+    if rule.plus_tags:
+        local = f"split_part({local}, '+', 1)"
+    if rule.gmail_dots:
+        local = (
+            f"(case when {domain} = 'gmail.com' then replace({local}, '.', '') else {local} end)"
+        )
+    shape = r"regexp_full_match(" + address + r", '[^@\s]+@[^@\s]+\.[^@\s.]+')"
+    return f"(case when {shape} and {local} <> '' then {local} || '@' || {domain} end)"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _load_phones(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create given_phones(given, country_code, e164): each distinct number is parsed once."""
+    import pyarrow as pa
+
+    types = [i.identifier_type for i in rules.identifiers if i.normalise == "phone"]
+    distinct = work.sql(
+        """
+        select distinct given, country_code
+        from given_ids
+        where list_contains($1::varchar[], identifier_type)
+        """,
+        params=[types],
+    ).to_arrow_table()
+    given, countries = (distinct.column(c).to_pylist() for c in ("given", "country_code"))
+    normal = list(_e164(zip(given, countries, strict=True), rules.default_country))
+    text = pa.string()
+    work.register(
+        "parsed_phones",
+        pa.table(
+            {
+                "given": pa.array(given, text),
+                "country_code": pa.array(countries, text),
+                "e164": pa.array(normal, text),
+            }
+        ),
+    )
+    work.execute("create or replace table given_phones as select * from parsed_phones")
+    work.unregister("parsed_phones")
+
+
+def _e164(numbers: Iterable[tuple[str | None, str | None]], default: str) -> Iterable[str | None]:
+    import phonenumbers as p
+
+    for given, country in numbers:
+        try:
+            parsed = p.parse(given or "", (country or default).upper())
+        except p.NumberParseException:
+            yield None
+            continue
+        parsed.extension = None
+        yield (
+            p.format_number(parsed, p.PhoneNumberFormat.E164)
+            if p.is_possible_number(parsed)
+            else None
+        )
