@@ -50,10 +50,12 @@ def main() -> None:
         project = copy_project(Path(folder) / "project")
         people = int(PEOPLE * scale)
         if people != PEOPLE:
+            company = str(project / "seeds" / "company")
             subprocess.run(
-                [sys.executable, "-m", "seeds.generate", "--people", str(people), "--out", str(project / "seeds" / "company")],
-                check=True, timeout=LIMIT_SECONDS,
-            )  # fmt: skip
+                [sys.executable, "-m", "seeds.generate", f"--people={people}", f"--out={company}"],
+                check=True,
+                timeout=LIMIT_SECONDS,
+            )
         home = Path(folder) / "home"
         first, second = run(project, home), run(project, home)
     width = max(map(len, first))

@@ -5,9 +5,6 @@ Invariant: no cluster contains a pair in conflict, nor more members than allowed
 depends on the sets of edges and conflicts alone, never on their order.
 """
 
-# Slow imports stand inside the functions that need them: explaining must start at once.
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from collections import defaultdict

@@ -5,9 +5,6 @@ Creates pool (every contact edge, with is_active and inactive_reason) and member
 cluster_key, strict_key), whose keys are the smallest node_key of the cluster.
 """
 
-# Slow imports stand inside the functions that need them: explaining must start at once.
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,11 +1,10 @@
 """Identifiers as matching sees them: `ids` and `nodes` in the working database.
 
-ids(node_key, identifier_type, value, is_verified, first_seen_at, last_seen_at, is_contact): a row
-per node, type and normalised value. nodes(node_key, is_contact): every contact and visitor.
+ids(node_key, identifier_type, value, given, is_verified, first_seen_at, last_seen_at, is_contact):
+a row per node, type and normalised value; `given` is one of its spellings. nodes(node_key,
+is_contact): every contact and visitor. normal_forms: the same before grouping, with the values that
+consents name (node_key is null).
 """
-
-# Slow imports stand inside the functions that need them: explaining must start at once.
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -36,6 +35,8 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         left join {source}.canonical.contacts as c on c.contact_key = i.node_key
         where not coalesce(c.is_deleted, false)
         group by i.node_key, i.identifier_type, i.identifier_value
+        union all
+        {_consent_values(source, rules)}
         """,
         [rules.default_country],
     )
@@ -50,17 +51,19 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         """
         for rule in rules.identifiers
     ]
+    work.execute(f"create or replace table normal_forms as {' union all '.join(selects)}")
     work.execute(
-        f"""
+        """
         create or replace table ids as
         select
             node_key, identifier_type, value,
+            min(given) as given,
             bool_or(is_verified) as is_verified,
             min(first_seen_at) as first_seen_at,
             max(last_seen_at) as last_seen_at,
             bool_or(is_contact) as is_contact
-        from ({" union all ".join(selects)})
-        where value is not null
+        from normal_forms
+        where value is not null and node_key is not null
         group by node_key, identifier_type, value
         order by identifier_type, value, node_key
         """
@@ -76,6 +79,34 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         order by node_key
         """
     )
+
+
+def _consent_values(source: str, rules: Rules) -> str:
+    """What consents name, as rows of given_ids that belong to no node (a query).
+
+    A phone number without a country is read in its jurisdiction's, or where that is no country, in
+    every country that contacts live in: `normalised_values` keeps it if just one reading is known.
+    """
+    phones = ", ".join(
+        _text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
+    )
+    return f"""
+        select distinct
+            null, v.identifier_type, trim(v.identifier_value), false, null::timestamp, null::timestamp,
+            c.country_code, false
+        from {source}.canonical.consents as v
+        cross join (
+            select distinct country_code from {source}.canonical.contacts where country_code is not null
+            union
+            select {_text(rules.default_country)}
+        ) as c
+        where case
+            when v.identifier_type not in ({phones or "''"}) then c.country_code = {_text(rules.default_country)}
+            when length(v.jurisdiction) = 2
+                then c.country_code = replace(upper(v.jurisdiction), 'UK', 'GB')
+            else true
+        end
+    """
 
 
 def _normal_form(rule: IdentifierRule) -> str:

@@ -6,9 +6,6 @@ country_code): a row per contact that is not deleted, sorted by node_key. The fi
 contact points it lets through.
 """
 
-# Slow imports stand inside the functions that need them: explaining must start at once.
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from functools import lru_cache

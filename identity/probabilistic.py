@@ -3,9 +3,6 @@
 Creates splink_edges(left_key, right_key, match_weight, probability, weights JSON).
 """
 
-# Slow imports stand inside the functions that need them: explaining must start at once.
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import contextlib

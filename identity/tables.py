@@ -8,9 +8,11 @@ import duckdb
 
 COLUMNS = {
     "identifiers": """
-        node_key varchar, identifier_type varchar, identifier_value varchar,
+        node_key varchar, identifier_type varchar, identifier_value varchar, given_value varchar,
         identifier_hash varchar, is_verified boolean, is_blocked boolean, blocked_reason varchar,
         first_seen_at timestamp, last_seen_at timestamp""",
+    "normalised_values": """
+        identifier_type varchar, given_value varchar, identifier_value varchar""",
     "edges": """
         edge_id varchar, left_key varchar, right_key varchar, match_type varchar, rule varchar,
         match_weight double, match_probability double, evidence json, model_version varchar,
@@ -55,12 +57,28 @@ def prepare(
         """
         create or replace table new_identifiers as
         select
-            node_key, identifier_type, value as identifier_value, sha256(value) as identifier_hash,
+            node_key, identifier_type, value as identifier_value, given as given_value,
+            sha256(value) as identifier_hash,
             is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
             first_seen_at, last_seen_at
         from ids
         left join blocked as b using (identifier_type, value)
         order by identifier_type, value, node_key
+        """
+    )
+    work.execute(
+        """
+        create or replace table new_normalised_values as
+        select identifier_type, given as given_value, any_value(value) as identifier_value
+        from (
+            select distinct f.identifier_type, f.given, f.value
+            from normal_forms as f
+            semi join ids using (identifier_type, value)
+            where f.node_key is null
+        )
+        group by identifier_type, given
+        having count(*) = 1
+        order by all
         """
     )
     work.execute(
@@ -142,7 +160,7 @@ def publish(work: duckdb.DuckDBPyConnection, target: str, run: tuple[object, ...
     """
     work.execute("begin transaction")
     try:
-        for table in ("identifiers", "edges", "crosswalk", "held_clusters"):
+        for table in ("identifiers", "normalised_values", "edges", "crosswalk", "held_clusters"):
             work.execute(f"delete from {target}.identity.{table}")
             work.execute(f"insert into {target}.identity.{table} by name from new_{table}")
         work.execute(f"insert into {target}.identity.history by name from new_history")

@@ -59,10 +59,11 @@ def reading(
 
 
 def _csv(table: SourceTable, form: Format, path: Path, packed: str) -> Reading:
-    if form.header:
-        names = file_text.header(path, form, packed)
-    else:
-        names = tuple(column.name for column in table.columns)
+    names = (
+        file_text.header(path, form, packed)
+        if form.header
+        else tuple(column.name for column in table.columns)
+    )
     at = _positions(table, names)
     fields = ", ".join(f"'f{i}': 'VARCHAR'" for i in range(len(names)))
     declared = ", ".join(

@@ -44,6 +44,7 @@ class Road:
             text=True,
             timeout=LIMIT_SECONDS,
             cwd=self.project,
+            check=False,
         )
         if check:
             assert done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"

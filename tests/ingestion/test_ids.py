@@ -28,7 +28,7 @@ def test_a_row_without_a_key_is_known_by_its_texts_and_its_occurrence(project):
     seen = set()
     for seed in range(4):
         rows = ROWS[:]
-        random.Random(seed).shuffle(rows)  # noqa: S311
+        random.Random(seed).shuffle(rows)
         project.drop("people.csv", HEADER + "\n".join(rows) + "\n")
         project.load(table)
         seen.add(

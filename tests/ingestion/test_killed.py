@@ -82,7 +82,7 @@ def test_a_load_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
         lines = [f"{i},name {i % 7000}" for i in range(n * 500, n * 500 + 60_000)] + ["x,bad"]
         (tmp_path / "drop" / f"{n}.csv").write_text("id,name\n" + "\n".join(lines) + "\n")
     whole = run(tmp_path, tmp_path / "whole.duckdb")
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     killed = tmp_path / "killed.duckdb"
     for _ in range(6):
         run(tmp_path, killed, kill_after=chance.uniform(0.05, 0.8) * whole)
