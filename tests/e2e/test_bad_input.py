@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncssh
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -20,10 +21,12 @@ def test_bad_sources_are_named_and_the_others_load(elsewhere: Any) -> None:
         declared.read_text(encoding="utf-8").replace("newest_by:", "newest_bi:"), encoding="utf-8"
     )
     # A port of this machine that nothing listens on.
+    key = elsewhere.project / "key"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
     elsewhere.variables |= {
         "MAINSTEM_STORES_SFTP_HOST": "127.0.0.1",
         "MAINSTEM_STORES_SFTP_PORT": "9",
-        "MAINSTEM_STORES_SFTP_KEY": str(elsewhere.project / "no_such_key"),
+        "MAINSTEM_STORES_SFTP_KEY": str(key),
         "MAINSTEM_STORES_SFTP_KNOWN_HOSTS": "none",
     }
     outcome = elsewhere.run(expect=3)
