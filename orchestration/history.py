@@ -12,6 +12,7 @@ from orchestration.home import Home
 # One run at a time, since one process writes the warehouse; no telemetry leaves the machine.
 SETTINGS = {
     "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
     "concurrency": {
         "runs": {"max_concurrent_runs": 1},
         "pools": {"granularity": "op", "default_limit": 1},

@@ -21,6 +21,7 @@ def command(port: int) -> None:
     history.prepare(home)
     os.environ.setdefault("MAINSTEM_PROJECT", str(home.root))
     os.environ.setdefault("MAINSTEM_HOME", str(home.data))
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # Dagster's notes to its own developers
     dagster = str(Path(sys.executable).parent / "dagster")
     print(f"Dagster on http://127.0.0.1:{port} (ctrl-c ends it)", flush=True)
     os.execv(  # noqa: S606  (this process becomes Dagster)

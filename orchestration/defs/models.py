@@ -24,11 +24,14 @@ class DbtFailedError(Exception):
 
 
 class Translator(DagsterDbtTranslator):
-    """Groups are the folders of the project: staging, intermediate, canonical, marts, audiences."""
+    """Groups follow the road: staging, canonical, identity, marts, audiences. An intermediate model
+    belongs to what it prepares, the folder it is in."""
 
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        fqn = dbt_resource_props["fqn"]
-        return str(fqn[1]) if len(fqn) > 2 else "canonical"
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        folder, *below = dbt_resource_props["fqn"][1:-1]
+        if folder == "intermediate" or below == ["identity"]:
+            return str(below[0])
+        return str(folder)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> None:
         """dbt owners are names of teams; Dagster wants addresses."""

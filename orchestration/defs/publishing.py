@@ -41,7 +41,7 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
             dg.AssetSpec(
                 ["reverse_etl", table],
                 deps=list(syncs) or [PUBLISHED],
-                group_name="publish",
+                group_name="ledger",
                 kinds={"duckdb"},
                 description=description,
             )
