@@ -20,3 +20,19 @@
 {# The value of `column` in the row that `order_by` puts first (the greatest first). #}
 {% macro first_by(column, order_by) %}{{ return(adapter.dispatch('first_by')(column, order_by)) }}{% endmacro %}
 {% macro duckdb__first_by(column, order_by) %}first({{ column }} order by {{ order_by }}){% endmacro %}
+
+{# A moment with an offset (or text of one; without an offset it is UTC already) as a UTC timestamp. #}
+{% macro utc(column) %}{{ return(adapter.dispatch('utc')(column)) }}{% endmacro %}
+{% macro duckdb__utc(column) %}(cast({{ column }} as timestamptz) at time zone 'UTC'){% endmacro %}
+
+{# A UTC timestamp out of microseconds since 1970. #}
+{% macro from_micros(column) %}{{ return(adapter.dispatch('from_micros')(column)) }}{% endmacro %}
+{% macro duckdb__from_micros(column) %}make_timestamp({{ column }}){% endmacro %}
+
+{# The object of a JSON array whose `key` is `name`; the first, if there are several. #}
+{% macro json_keyed(column, name) %}{{ return(adapter.dispatch('json_keyed')(column, name)) }}{% endmacro %}
+{% macro duckdb__json_keyed(column, name) %}list_filter(cast({{ column }} as json[]), lambda e: (e ->> '$.key') = '{{ name }}')[1]{% endmacro %}
+
+{# Named values as one JSON object. #}
+{% macro json_object(pairs) %}{{ return(adapter.dispatch('json_object')(pairs)) }}{% endmacro %}
+{% macro duckdb__json_object(pairs) %}json_object({% for name, value in pairs.items() %}'{{ name }}', {{ value }}{{ ', ' if not loop.last }}{% endfor %}){% endmacro %}

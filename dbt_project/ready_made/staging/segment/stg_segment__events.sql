@@ -1,0 +1,3 @@
+{{ config(enabled='events' in var('sources').get('segment', [])) }}
+
+{{ warehouse_messages('segment') }}
