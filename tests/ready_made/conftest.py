@@ -90,8 +90,8 @@ class Company:
 
     def build(self, landed: Landed) -> Built:
         """A warehouse with these raw tables and nothing else, and one `dbt build` on it."""
-        shutil.rmtree(self.home.warehouse.parent, ignore_errors=True)
         nodes = self.project.manifest["nodes"]
+        shutil.rmtree(self.home.warehouse.parent, ignore_errors=True)
         self.home.warehouse.parent.mkdir(parents=True)
         with duckdb.connect(str(self.home.warehouse)) as con:
             con.execute("set TimeZone = 'UTC'")
