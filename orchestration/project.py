@@ -75,7 +75,9 @@ class Project:
         if not is_fresh:
             self._parse()
             stamp.write_text(digest)
-        return dict(json.loads(self.home.manifest.read_text(encoding="utf-8")))
+        found = dict(json.loads(self.home.manifest.read_text(encoding="utf-8")))
+        _leave_out_disabled(found)
+        return found
 
     def build(
         self, nodes: Iterable[Mapping[str, Any]], on_event: Callable[[Any], None] | None = None
@@ -125,6 +127,19 @@ class Project:
             return runner.invoke([*quiet, *command, *places])
         finally:
             _close_warehouse()
+
+
+def _leave_out_disabled(manifest: dict[str, Any]) -> None:
+    """dbt keeps the tests of models that are switched off, without what they depend on."""
+    nodes = manifest["nodes"]
+    gone = {key for key, node in nodes.items() if not node["config"].get("enabled", True)}
+    manifest["nodes"] = {key: node for key, node in nodes.items() if key not in gone}
+    for name in ("parent_map", "child_map"):
+        manifest[name] = {
+            key: [other for other in others if other not in gone]
+            for key, others in manifest[name].items()
+            if key not in gone
+        }
 
 
 def _close_warehouse() -> None:

@@ -21,6 +21,8 @@ from typing import Any
 
 import duckdb
 
+from orchestration.warehouse import quote
+
 BUILDABLE = ("model", "seed", "snapshot")
 _AS_OF_MACRO = "macro.mainstem.as_of"
 _DEFINITION_KEYS = (
@@ -68,12 +70,36 @@ def source_fingerprints(
                 "select max_by(run_id, (finished_at, run_id)) from identity.runs"
             ).fetchall()[0][0]
         )
-    return {
-        unique_id: resolved
-        if source["source_name"] == "identity"
-        else loaded.get((source["source_name"], source["name"]), "empty")
-        for unique_id, source in manifest["sources"].items()
-    }
+    found = {}
+    for unique_id, source in manifest["sources"].items():
+        by_us = loaded.get((source["source_name"], source["name"]))
+        if source["source_name"] == "identity":
+            found[unique_id] = resolved
+        elif by_us is None and (source["schema"], source["identifier"]) in tables:
+            found[unique_id] = _landed_fingerprint(con, source)
+        else:
+            found[unique_id] = by_us or "empty"
+    return found
+
+
+def _landed_fingerprint(con: duckdb.DuckDBPyConnection, source: Mapping[str, Any]) -> str:
+    """What a table holds that somebody else's connector fills: its columns, its rows, and when the
+    newest came (`loaded_at_field`); without such a column, a hash of everything in it."""
+    schema, name = source["schema"], source["identifier"]
+    columns = con.execute(
+        """
+        select column_name, data_type from information_schema.columns
+        where table_schema = ? and table_name = ? order by ordinal_position
+        """,
+        [schema, name],
+    ).fetchall()
+    loaded_at = str(source.get("loaded_at_field") or "").lower()
+    has_time = any(column.lower() == loaded_at for column, _ in columns)
+    newest = f"max({quote(loaded_at)})::varchar" if has_time else "bit_xor(hash(landed))::varchar"
+    holds = con.execute(
+        f"select count(*), {newest} from {quote(schema)}.{quote(name)} as landed"
+    ).fetchall()
+    return _digest(columns, holds)
 
 
 def fingerprints(
