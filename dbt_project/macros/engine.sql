@@ -32,7 +32,3 @@
 {# The object of a JSON array whose `key` is `name`; the first, if there are several. #}
 {% macro json_keyed(column, name) %}{{ return(adapter.dispatch('json_keyed')(column, name)) }}{% endmacro %}
 {% macro duckdb__json_keyed(column, name) %}list_filter(cast({{ column }} as json[]), lambda e: (e ->> '$.key') = '{{ name }}')[1]{% endmacro %}
-
-{# Named values as one JSON object. #}
-{% macro json_object(pairs) %}{{ return(adapter.dispatch('json_object')(pairs)) }}{% endmacro %}
-{% macro duckdb__json_object(pairs) %}json_object({% for name, value in pairs.items() %}'{{ name }}', {{ value }}{{ ', ' if not loop.last }}{% endfor %}){% endmacro %}

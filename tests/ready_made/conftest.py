@@ -110,15 +110,15 @@ class Company:
             node
             for key, node in nodes.items()
             if key in models
-            or (
-                node["resource_type"] == "test" and set(node["depends_on"]["nodes"]) <= models
-            )
+            or (node["resource_type"] == "test" and set(node["depends_on"]["nodes"]) <= models)
         ]
         results = self.project.build(chosen)
         bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]
         assert not bad, "\n".join(bad)
         with duckdb.connect(str(self.home.warehouse), read_only=True) as con:
-            tables_built = {table: fetch(con, f"select * from canonical.{table}") for table in CANONICAL}
+            tables_built = {
+                table: fetch(con, f"select * from canonical.{table}") for table in CANONICAL
+            }
         return Built(tables_built, [r.unique_id for r in results if r.status == "warn"])
 
 
@@ -195,7 +195,9 @@ def public_rows(company: Company) -> Landed:
             path = folder / system / name
             if path.is_file():
                 with path.open(encoding="utf-8-sig", newline="") as file:
-                    rows = [{k: v or None for k, v in row.items() if k} for row in csv.DictReader(file)]
+                    rows = [
+                        {k: v or None for k, v in row.items() if k} for row in csv.DictReader(file)
+                    ]
                 found.setdefault(system, {})[table] = rows
                 break
     return found

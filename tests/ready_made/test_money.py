@@ -6,7 +6,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-AMOUNTS = ("gross_amount", "discount_amount", "tax_amount", "shipping_amount", "refund_amount", "net_revenue")  # fmt: skip
+AMOUNTS = (
+    "gross_amount", "discount_amount", "tax_amount", "shipping_amount", "refund_amount", "net_revenue",
+)  # fmt: skip
 
 
 def _amounts(order: dict[str, Any]) -> list[str]:
@@ -102,7 +104,20 @@ def test_ad_spend(built: Any) -> None:
         # Google's devices are summed before they are rounded.
         (day, "900", "google_ads:1", "11", "111", "search", 150, 10, "2.01", 1.5, value(30), "USD"),
         (day, "900", "google_ads:1", "11", "111", "content", 5, 0, "0.02", None, None, "USD"),
-        (day, "500", "facebook_ads:5", "51", "55", "", 1000, 20, "12.34", 2.0, value("80.5"), "USD"),
+        (
+            day,
+            "500",
+            "facebook_ads:5",
+            "51",
+            "55",
+            "",
+            1000,
+            20,
+            "12.34",
+            2.0,
+            value("80.5"),
+            "USD",
+        ),
         (day, "500", "", "", "56", "", 10, 0, "0.00", None, None, "USD"),
         (day, "600", "linkedin_ads:6", "61", "66", "", 300, 4, "25.50", 3.0, value(99), "EUR"),
         (day, "700", "tiktok_ads:7", "71", "77", "", 30, 3, "0.67", 1.0, value("19.99"), "USD"),

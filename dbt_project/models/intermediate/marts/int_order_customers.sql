@@ -18,7 +18,11 @@ select
     orders.status,
     orders.channel,
     orders.cart_id,
-    cast(orders.net_revenue * rates.usd_rate / reporting.usd_rate as decimal(18, 2)) as net_revenue
+    -- What is in the reporting currency already needs no rate: a company of one currency has none.
+    case
+        when orders.currency = '{{ var("reporting_currency") }}' then orders.net_revenue
+        else cast(orders.net_revenue * rates.usd_rate / reporting.usd_rate as decimal(18, 2))
+    end as net_revenue
 from orders
 left join crosswalk as contact on orders.contact_key = contact.node_key
 left join crosswalk as visitor on 'anon:' || orders.anonymous_id = visitor.node_key
