@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.projects import ROOT, copy_project
 from orchestration.home import Home
-from orchestration.project import Project
+from orchestration.project import NodeResult, Project
 
 Rows = list[dict[str, Any]]
 #: system -> table -> rows
@@ -90,7 +90,17 @@ class Company:
 
     def build(self, landed: Landed) -> Built:
         """A warehouse with these raw tables and nothing else, and one `dbt build` on it."""
-        nodes = self.project.manifest["nodes"]
+        self.land(landed)
+        results = self.dbt_build()
+        bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]
+        assert not bad, "\n".join(bad)
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as con:
+            tables = {table: fetch(con, f"select * from canonical.{table}") for table in CANONICAL}
+        return Built(tables, [r.unique_id for r in results if r.status == "warn"])
+
+    def land(self, landed: Landed) -> None:
+        """An empty warehouse, and these raw tables in it."""
+        assert self.project.manifest  # parsing opens a warehouse: not after this one is made
         shutil.rmtree(self.home.warehouse.parent, ignore_errors=True)
         self.home.warehouse.parent.mkdir(parents=True)
         with duckdb.connect(str(self.home.warehouse)) as con:
@@ -99,27 +109,24 @@ class Company:
                 con.execute(f'create schema "{system}"')
                 for table, rows in tables.items():
                     create(con, f'"{system}"."{table}"', rows)
+
+    def dbt_build(self, below: str = "") -> list[NodeResult]:
+        """`dbt build` of staging and canonical models (those below a folder) with their tests."""
+        nodes = self.project.manifest["nodes"]
         models = {
             key
             for key, node in nodes.items()
             if node["resource_type"] == "model"
             and (node["name"] in CANONICAL or node["path"].startswith("staging/"))
             and "identity" not in node["path"]
+            and node["path"].startswith(below)
         }
-        chosen = [
+        return self.project.build(
             node
             for key, node in nodes.items()
             if key in models
             or (node["resource_type"] == "test" and set(node["depends_on"]["nodes"]) <= models)
-        ]
-        results = self.project.build(chosen)
-        bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]
-        assert not bad, "\n".join(bad)
-        with duckdb.connect(str(self.home.warehouse), read_only=True) as con:
-            tables_built = {
-                table: fetch(con, f"select * from canonical.{table}") for table in CANONICAL
-            }
-        return Built(tables_built, [r.unique_id for r in results if r.status == "warn"])
+        )
 
 
 def create(con: duckdb.DuckDBPyConnection, relation: str, rows: Rows) -> None:
