@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion import ledger
 from orchestration import staleness, warehouse
 from orchestration.runtime import Mainstem
 from reverse_etl import projection
@@ -63,6 +64,7 @@ def _publish(mainstem: Mainstem, run_id: str, done: str) -> dict[str, Any]:
     target = mainstem.home.published
     with mainstem.progress.step("publish"), mainstem.warehouse() as con:
         projection.write(con, mainstem.home.sync_ledger)
+        ledger.ensure(con, [])  # a company may have nothing but tables that others fill
         state = _state(con)
         before = staleness.remembered(con).get("published")
         if target.exists() and before is not None and before.fingerprint == state:
