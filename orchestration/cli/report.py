@@ -159,6 +159,9 @@ def _ending(console: Console, home: Home, outcome: dict[str, Any], example: str 
         f"\n[bold]Published[/]  {home.shown(home.published)}"
         f"   ({outcome['status']} in {outcome['seconds']:.0f} s, as of {outcome['as_of']} UTC)"
     )
+    if outcome["sample"]:
+        page = home.shown(home.sample / "email_tool" / "index.html")
+        console.print(f"[bold]Delivered[/]  what the email tool got: {page}")
     console.print("[bold]Next[/]")
     console.print(f"  .venv/bin/mainstem explain {example or '<customer>'}", style="cyan")
     console.print(
