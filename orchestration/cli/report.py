@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.cli.status import audience_sizes
 from orchestration.home import Home
-from orchestration.warehouse import read_published
+from orchestration.warehouse import quote, read_published
 
 SHOWN_ATTRIBUTES = (
     "first_name", "last_name", "email", "phone", "birth_date", "address_line1", "city", "postal_code",
@@ -38,6 +38,21 @@ def show(home: Home, outcome: dict[str, Any]) -> None:
         _audiences(console, audience_sizes(con))
     _syncs(console, outcome["syncs"])
     _ending(console, home, outcome, example)
+
+
+def audience_sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Customers in each audience, by the audience's name."""
+    names = con.execute(
+        """
+        select table_name from information_schema.tables
+        where table_schema = 'audiences' and table_name like 'aud\\_%' escape '\\'
+        order by 1
+        """
+    ).fetchall()
+    return {
+        name: con.execute(f"select count(*) from audiences.{quote(name)}").fetchall()[0][0]
+        for (name,) in names
+    }
 
 
 def _sources(console: Console, con: Any) -> None:
