@@ -18,6 +18,7 @@ COMMANDS = {
     "ui": "Dagster: lineage, runs, checks, backfills.",
     "sources": "Every source, its freshness, and how much of it is linked.",
     "source": "Add a source.",
+    "backfill": "Load the partitions of a window again.",
     "load": "Load one file, with an answer for every row.",
     "init": "A project for a company of your own.",
 }
