@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 #: Part of every declaration hash: raise it when the same file would be loaded differently.
 LOADER_VERSION = 1
@@ -60,8 +61,20 @@ class Format:
 
 
 @dataclass(frozen=True)
+class Cursor:
+    """The column that grows with every change, and how far behind its greatest value to begin.
+
+    `lookback` is a time for a column of times and a number for a column of numbers: rows that were
+    written late are still found.
+    """
+
+    column: str
+    lookback: timedelta | int = 0
+
+
+@dataclass(frozen=True)
 class Ingest:
-    """How a table's files are found, read and put together."""
+    """How a table's files are found, read and put together. `options` are the connector's own."""
 
     connector: str
     location: str
@@ -70,6 +83,8 @@ class Ingest:
     newest_by: str | None = None
     mode: Mode = "append"
     connection: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True)
@@ -127,10 +142,14 @@ class Declarations:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that is here now (`path`), and the stable name of where it came from (`origin`)."""
+    """A file that is here now (`path`), and the stable name of where it came from (`origin`).
+
+    With an `error` it is not here, and that text says why; the others still load.
+    """
 
     path: Path
     origin: str
+    error: str | None = None
 
 
 @dataclass(frozen=True)
