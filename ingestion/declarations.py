@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import yaml
 
-from ingestion import connectors
+from ingestion import connectors, rhythms
 from ingestion.checks import (
     Where,
     WrongError,
@@ -51,6 +51,9 @@ INGEST_KEYS = (
     "mode",
     "connection",
     "cursor",
+    "schedule",
+    "partition",
+    "watch",
 )
 CURSOR_KEYS = ("column", "lookback")
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
@@ -226,6 +229,7 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         connection={key: str(value) for key, value in block["connection"].items()},
         options={key: block[key] for key in connector.OPTION_KEYS if key in block},
         cursor=cursor,
+        **rhythms.read(block, location, at),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,14 @@ class Cursor:
 
 
 @dataclass(frozen=True)
+class Partition:
+    """Files that come in time: one for each hour, day, week or month from `start` on (UTC)."""
+
+    every: str
+    start: datetime
+
+
+@dataclass(frozen=True)
 class Ingest:
     """How a table's files are found, read and put together. `options` are the connector's own."""
 
@@ -85,6 +93,9 @@ class Ingest:
     connection: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     cursor: Cursor | None = None
+    schedule: str | None = None
+    partition: Partition | None = None
+    watch: bool = False
 
 
 @dataclass(frozen=True)

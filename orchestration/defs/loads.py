@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion import fetch, ledger, load
+from ingestion import fetch, ledger, load, partitions
 from ingestion.sources import FetchError, LoadResult, SourceTable
 from orchestration.runtime import Mainstem
 
@@ -43,7 +43,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("load"):
-            results = _load(mainstem, table, problem, context.run_id)
+            results = load_one(mainstem, partitions.whole(table), problem, context.run_id)
         failed = [result for result in results if result.status == "failed"]
         for result in failed:
             mainstem.leave_out(f"{table.source}.{table.name}: {result.error}")
@@ -80,7 +80,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
     return load_table
 
 
-def _load(
+def load_one(
     mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
 ) -> Sequence[LoadResult]:
     """Fetch with no database open, then load. What cannot be had becomes a failed load."""

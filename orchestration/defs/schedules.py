@@ -15,7 +15,7 @@ from orchestration.home import Home
 from orchestration.runtime import Mainstem
 
 CRON = {"hourly": "7 * * * *", "daily": "0 5 * * *", "weekly": "0 5 * * 1", "monthly": "0 5 1 * *"}
-PARTITIONS: dict[str, type[dg.TimeWindowPartitionsDefinition]] = {
+PARTITIONS: dict[str, Any] = {
     "hourly": dg.HourlyPartitionsDefinition,
     "daily": dg.DailyPartitionsDefinition,
     "weekly": dg.WeeklyPartitionsDefinition,
