@@ -34,7 +34,7 @@ def command(source: str, first: datetime, last: datetime, table: str | None, as_
         raise click.UsageError("--to is before --from")
     home = find_home()
     with lock.hold(home.lock, "mainstem backfill"):
-        rows = execute(home, source, table, first, last, to_terminal())
+        rows = execute(home, source, table, (first, last), to_terminal())
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
     else:
@@ -43,7 +43,11 @@ def command(source: str, first: datetime, last: datetime, table: str | None, as_
 
 
 def execute(
-    home: Home, source: str, table: str | None, first: datetime, last: datetime, progress: Progress
+    home: Home,
+    source: str,
+    table: str | None,
+    window: tuple[datetime, datetime],
+    progress: Progress,
 ) -> list[dict[str, Any]]:
     """Load partition by partition, each a run in Dagster's history; counts by partition."""
     from ingestion import partitions
@@ -70,7 +74,7 @@ def execute(
             assert found.ingest.partition is not None  # noqa: S101
             every = found.ingest.partition.every
             job = assembly.definitions.resolve_job_def(f"backfill__{found.source}__{found.name}")
-            for start in partitions.between(found.ingest.partition, first, last):
+            for start in partitions.between(found.ingest.partition, *window):
                 key = start.strftime(partitions.KEY_FORMATS[every])
                 result = job.execute_in_process(
                     instance=instance,
