@@ -50,7 +50,7 @@ ON_SEARCH = (
         (("30110001", "40110001"),), 420, 0.11, 38,
     ),
     Campaign(
-        "20110002", "Coffee generic – café & Kaffee", "coffee-generic", "Search", _FROM, _TO, ("US",),
+        "20110002", "Coffee generic, café & Kaffee", "coffee-generic", "Search", _FROM, _TO, ("US",),
         (("", ""),), (("30110002", "40110002"), ("30110003", "40110003")), 900, 0.035, 92,
     ),
 )  # fmt: skip

@@ -237,10 +237,7 @@ def generate(rng: Random, people: tuple[Person, ...]) -> list[Record]:
 # the telephone on the counter, typed in when a customer has none at hand
 KIOSKS = {
     "US": (
-        (
-            "617",
-            "5550199",
-        ),
+        ("617", "5550199"),
         ("503", "5550188"),
         ("312", "5550177"),
     ),

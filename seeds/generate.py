@@ -79,7 +79,7 @@ def build(seed: int, count: int) -> dict[str, bytes]:
         "app/app.sqlite": app.database(chance("app"), buyers),
         "ads/search_ads.csv": ads.search(chance("search ads"), count / PEOPLE),
         "ads/social_ads.csv": ads.social(chance("social ads"), count / PEOPLE),
-        "mailer/events.ndjson": mailer.log(chance("mailer"), known, count),
+        "mailer/webhook.ndjson": mailer.log(chance("mailer"), known, count),
         "calls/calls.csv": calls.calls(chance("calls"), known, round(count * 0.06)),
         "offline/conversions.csv": calls.deals(chance("deals"), known, round(count * 0.03)),
         "support/tickets.json": support.tickets(chance("tickets"), requesters),

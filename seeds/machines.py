@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
 
+from seeds import tracker
 from seeds.accounts import Account
 from seeds.people import AS_OF, START, moment
 from seeds.shop import iso
@@ -45,13 +46,16 @@ def registrations(owners: Sequence[Account]) -> bytes:
 def telemetry(rng: Random, owners: Sequence[Account]) -> bytes:
     """Reports in order of time, a tenth from machines that nobody registered; six come twice and
     one is cut short."""
-    machines = [(serial(n), owner) for n, owner in enumerate(owners, start=1)]
+    machines: list[tuple[str, Account | None]] = [
+        (serial(n), owner) for n, owner in enumerate(owners, start=1)
+    ]
     machines += [(serial(900_000 + n), None) for n in range(len(owners) // 10)]
     found = []
     for number, owner in machines:
         start = owner.created if owner else START
-        for _ in range(rng.randrange(3, 16)):
-            found.append((moment(rng, start, AS_OF), number, owner.account_id if owner else None))
+        owner_id = owner.account_id if owner else None
+        reports = rng.randrange(3, 16)
+        found += [(moment(rng, start, AS_OF), number, owner_id) for _ in range(reports)]
     found.sort(key=lambda f: (f[0], f[1]))
     rows = []
     for n, (at, number, owner_id) in enumerate(found, start=1):
@@ -62,10 +66,9 @@ def telemetry(rng: Random, owners: Sequence[Account]) -> bytes:
             data["temperature_c"] = round(rng.uniform(88, 95), 1)
         elif event == "error":
             data = {"code": rng.choice(("E02", "E07", "E11"))}
-        at += timedelta(milliseconds=rng.randrange(1000))
-        stamp = f"{min(at, AS_OF - timedelta(seconds=1)):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        exact = min(at + timedelta(milliseconds=rng.randrange(1000)), AS_OF - timedelta(seconds=1))
         rows.append({"event_id": f"t{n:06d}-{rng.getrandbits(20):05x}", "serial": number,
-                     "owner_id": owner_id, "event": event, "ts": stamp,
+                     "owner_id": owner_id, "event": event, "ts": tracker.iso(exact),
                      "firmware": rng.choice(("1.4.2", "1.5.0")), "data": data})  # fmt: skip
     lines = _lines(rows)
     for n in sorted(rng.sample(range(len(lines)), min(6, len(lines) // 8)), reverse=True):

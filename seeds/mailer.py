@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from seeds import noise
@@ -41,7 +41,7 @@ class Log:
             "sg_message_id": message,
             "event": event,
             "email": email,
-            "timestamp": int(at.replace(tzinfo=timezone.utc).timestamp()),
+            "timestamp": int(at.replace(tzinfo=UTC).timestamp()),
             "marketing_campaign_id": mailing[0],
             "marketing_campaign_name": mailing[1],
             **more,

@@ -44,7 +44,11 @@ GIVEN: dict[str, dict[str, tuple[Spellings, ...]]] = {
     },
     "Japanese": {
         "f": (("陽子", "Yōko", "Yoko"), ("結衣", "Yui"), ("京子", "Kyōko", "Kyoko")),
-        "m": (("翔太", "Shōta", "Shota"), ("健一", "Kenichi", "Ken'ichi"), ("太郎", "Tarō", "Taro")),
+        "m": (
+            ("翔太", "Shōta", "Shota"),
+            ("健一", "Kenichi", "Ken'ichi"),
+            ("太郎", "Tarō", "Taro"),
+        ),
     },
 }
 FAMILY: dict[str, tuple[Spellings, ...]] = {
@@ -66,7 +70,12 @@ FAMILY: dict[str, tuple[Spellings, ...]] = {
         ("الخطيب", "El Khatib", "Al-Khateeb"),
         ("منصور", "Mansour", "Mansoor"),
     ),
-    "Chinese": (("王", "Wang"), ("张", "Zhang", "Chang"), ("陈", "Chen", "Chan"), ("徐", "Xu", "Hsu")),
+    "Chinese": (
+        ("王", "Wang"),
+        ("张", "Zhang", "Chang"),
+        ("陈", "Chen", "Chan"),
+        ("徐", "Xu", "Hsu"),
+    ),
     "Japanese": (
         ("佐藤", "Satō", "Satoh"),
         ("伊藤", "Itō", "Itoh"),
@@ -159,4 +168,3 @@ def _record(rng: Random, person: Person, kind: str) -> Record:
         traps=traps,
         verified=kind == "login",
     )
-

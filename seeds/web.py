@@ -66,7 +66,9 @@ def _converted(
         elif n in settled and rng.random() < 0.12:
             gap = timedelta(hours=rng.randrange(1, 23), minutes=rng.randrange(60))
         items = tuple((line.product, line.quantity) for line in order.lines)
-        cart = Cart(f"cart_{n:05d}a", items, order.created - gap, order, checkout=n not in recovered)
+        cart = Cart(
+            f"cart_{n:05d}a", items, order.created - gap, order, checkout=n not in recovered
+        )
         result.append((n, cart))
     return result
 
@@ -134,8 +136,9 @@ def events(
     sharing: list[Record] = []
     for owners in _housemates(logins, max(round(size * SHARED), 1)):
         devices.share(owners)
-        sharing += [r for r in logins if r.person.household == owners[0].household
-                    and r.person in owners]
+        sharing += [
+            r for r in logins if r.person.household == owners[0].household and r.person in owners
+        ]
     ordered = list(orders)
     visits: list[Visit] = []
 
