@@ -49,6 +49,10 @@ def shuffle_company(company: Path) -> None:
                 shuffle_lines(path.read_text(encoding="utf-8"), chance, header=False),
                 encoding="utf-8",
             )
+        elif path.parent.name == "support":
+            document = json.loads(path.read_text(encoding="utf-8"))
+            chance.shuffle(document["tickets"])
+            path.write_text(json.dumps(document), encoding="utf-8")
         elif path.parent.name == "shop":
             rows = json.loads(path.read_text(encoding="utf-8"))
             chance.shuffle(rows)
