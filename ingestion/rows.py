@@ -52,7 +52,7 @@ class Load:
 def typed(load: Load, reading: Reading) -> str:
     """SQL: the relation with `c0 … cn` beside its texts, the declared columns in their types."""
     casts = ", ".join(
-        f"{cast(f't{i}', column, load.types[column.name])} as c{i}"
+        f"{reading.values.get(i) or cast(f't{i}', column, load.types[column.name])} as c{i}"
         for i, column in enumerate(load.table.columns)
     )
     return f"select *, {casts} from ({reading.relation})"
