@@ -259,7 +259,8 @@ def _format(block: Mapping[str, Any], at: Where) -> Format:
             raise WrongError((*at, key), "`header` is true or false")
         if key != "header" and value is not None and not isinstance(value, str):
             raise WrongError((*at, key), f"`{key}` is a text, not {value!r}: put it in quotes")
-        if key in ("delimiter", "quote") and len(str(value).encode()) != 1:
+        alone = key == "delimiter" or (key == "quote" and value != "")
+        if alone and len(str(value).encode()) != 1:
             raise WrongError(
                 (*at, key), f'`{key}` is one character, such as ";" or "\\t" in quotes'
             )

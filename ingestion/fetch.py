@@ -23,7 +23,8 @@ def fetch(
     """Find or download the table's files, in the order of their origins.
 
     `downloads` is a folder that connectors keep copies in; `env` is what `${NAME}` and
-    `${NAME:-default}` are taken from; `since` is what `ledger.high_water` says. Raises FetchError, whose text names the key and a next step.
+    `${NAME:-default}` are taken from; `since` is what `ledger.high_water` says. Raises FetchError,
+    whose text names the key and a next step.
     """
     if table.ingest is None:
         raise FetchError(f"{table.source}.{table.name} is not declared rightly: see its problem")

