@@ -254,7 +254,7 @@ def test_what_a_server_refuses_names_the_key_and_no_secret(project, database):
             bring(project, declare(project, "sqlite:///missing.db", table="orders"))
         return
     with pytest.raises(FetchError, match=r"`connection\.url` and its variables") as refused:
-        bring(project, declare(project, url, table="orders"), DB_PASSWORD="wr0ng")  # noqa: S106
+        bring(project, declare(project, url, table="orders"), DB_PASSWORD="wr0ng")
     assert "wr0ng" not in str(refused.value)
     closed = url.replace(url.rpartition(":")[2].partition("/")[0], str(free_port()))
     with pytest.raises(FetchError, match=r"check `connection\.url`"):

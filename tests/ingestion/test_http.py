@@ -118,7 +118,7 @@ def test_a_shopify_style_api_pages_by_link_and_brings_only_what_changed(project,
         pages={"style": "link", "size": 10, "size_param": "limit"},
         cursor={"column": "updated_at", "lookback": "1 minute"}, since_param="updated_at_min",
     )  # fmt: skip
-    result = bring(project, table, SHOP_TOKEN="s3cret")  # noqa: S106
+    result = bring(project, table, SHOP_TOKEN="s3cret")
     assert (result.rows_loaded, len(api.requests)) == (25, 3)
     assert result.origin == f"{api.url}/orders.json"
     assert all(headers["X-Shopify-Access-Token"] == "s3cret" for _, _, headers in api.requests)
@@ -127,7 +127,7 @@ def test_a_shopify_style_api_pages_by_link_and_brings_only_what_changed(project,
     orders += rows(1, first=30)
     orders[3]["updated_at"] = "2026-06-01T00:31:00Z"
     api.requests.clear()
-    result = bring(project, table, SHOP_TOKEN="s3cret")  # noqa: S106
+    result = bring(project, table, SHOP_TOKEN="s3cret")
     assert api.requests[0][1]["updated_at_min"] == "2026-06-01T00:24:00Z"
     assert result.origin.endswith("/orders.json?updated_at_min=2026-06-01T00%3A24%3A00Z")
     assert (result.rows_read, count(project)) == (4, 26)
@@ -222,13 +222,13 @@ def test_what_cannot_be_right_is_said_with_the_key_to_look_at(project, api):
     for answer, says in cases:
         api.answers = [answer]
         with pytest.raises(FetchError, match=says) as refused:
-            bring(project, table, TOKEN="t0ken", WHO="ann@example.org")  # noqa: S106
+            bring(project, table, TOKEN="t0ken", WHO="ann@example.org")
         assert "t0ken" not in str(refused.value) and "ann@" not in str(refused.value)
     elsewhere = {"Link": '<http://elsewhere.example/b>; rel="next"'}
     table = declare(project, api, "/a", **secret, pages={"style": "link"})
     api.answers = [(200, elsewhere, {"data": []})]
     with pytest.raises(FetchError, match=r"another server, elsewhere\.example"):
-        bring(project, table, TOKEN="t")  # noqa: S106
+        bring(project, table, TOKEN="t")
 
 
 def test_pages_and_bytes_have_a_cap(project, api):

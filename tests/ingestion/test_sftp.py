@@ -251,7 +251,7 @@ def test_loaded_files_are_put_away_and_never_lost(project, server, after):
     block = {"connector": "sftp", "location": table.ingest.location, "after": after,
              "settle_seconds": 0, "connection": server.connection()}  # fmt: skip
     changed = project.declare(block, {"id": "date"})
-    assert [(r.rows_read, r.rows_quarantined) for r in run(project, changed)][0] == (1, 1)
+    assert next((r.rows_read, r.rows_quarantined) for r in run(project, changed)) == (1, 1)
 
 
 def test_a_file_that_changed_after_its_download_is_not_put_away(project, openssh):
@@ -384,7 +384,7 @@ def test_a_server_that_lies_about_a_size_is_not_believed(project, asyncserver, l
 
 def test_a_password_comes_from_the_environment(project, asyncserver):
     asyncserver.drop("drop/a.csv", "id\n1\n")
-    connection = asyncserver.connection(password="${PASSWORD}")  # noqa: S106
+    connection = asyncserver.connection(password="${PASSWORD}")
     del connection["private_key"], connection["passphrase"]
     run(project, declare(project, asyncserver, connection=connection))
     assert ids(project) == [1]
