@@ -52,7 +52,7 @@ def main() -> None:
         if people != PEOPLE:
             company = str(project / "seeds" / "company")
             subprocess.run(
-                [sys.executable, "-m", "seeds.generate", f"--people={people}", f"--out={company}"],
+                [sys.executable, "-m", "seeds.generate", f"--scale={scale}", f"--out={company}"],
                 check=True,
                 timeout=LIMIT_SECONDS,
             )

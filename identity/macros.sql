@@ -38,10 +38,15 @@ create or replace macro fold_postcode(x, country) as (
   end);
 
 -- How two values agree: the words that rules.yml uses in `when`.
+-- Νίκος and Nikos may well be one: a name in another script says nothing for or against.
+create or replace macro other_script(a, b) as
+  regexp_matches(a, '[a-z]') <> regexp_matches(b, '[a-z]');
+
 create or replace macro agree_first_name(a, a_names, b, b_names) as (
   case
     when a is null or b is null then 'missing'
     when a = b then 'exact'
+    when other_script(a, b) then 'missing'
     -- "W." is Bill's initial too
     when length(a) = 1 then
       case when len(list_filter(b_names, lambda n: n[1] = a)) > 0 then 'initial' else 'different' end
@@ -58,6 +63,7 @@ create or replace macro agree_last_name(a, b) as (
   case
     when a is null or b is null then 'missing'
     when a = b then 'exact'
+    when other_script(a, b) then 'missing'
     when jaro_winkler_similarity(a, b) >= 0.9 or (least(length(a), length(b)) >= 3 and damerau_levenshtein(a, b) <= 1)
       or (least(length(a), length(b)) >= 6 and damerau_levenshtein(a, b) <= 2)
       or ((contains(a, ' ') or contains(b, ' ')) and list_has_any(string_split(a, ' '), string_split(b, ' '))) then 'typo'

@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
-from ingestion import connectors
+from ingestion import connectors, rhythms
+from ingestion.checks import (
+    Where,
+    WrongError,
+    declared,
+    known,
+    mapping,
+    nearest,
+    one_of,
+    secrets,
+    texts,
+)
 from ingestion.sources import (
     Column,
     Compression,
+    Cursor,
     Declarations,
     Format,
     FormatType,
@@ -28,20 +42,26 @@ from ingestion.sources import (
     SourceTable,
 )
 
-INGEST_KEYS = ("connector", "location", "format", "key", "newest_by", "mode", "connection")
+INGEST_KEYS = (
+    "connector",
+    "location",
+    "format",
+    "key",
+    "newest_by",
+    "mode",
+    "connection",
+    "cursor",
+    "schedule",
+    "partition",
+    "watch",
+)
+CURSOR_KEYS = ("column", "lookback")
+UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+LOOKBACK = re.compile(rf"(\d+) ({'|'.join(UNIT_SECONDS)})s?")
 FORMAT_KEYS = tuple(Format.__dataclass_fields__)
 COLUMN_META_KEYS = ("aliases", "format", "required")
 #: Columns that loading adds to every raw table.
 TECHNICAL_COLUMNS = ("_extra", "_record_id", "_load_id", "_origin", "_loaded_at")
-Where = tuple[str | int, ...]
-
-
-class _WrongError(Exception):
-    """A declaration that cannot be used; `at` is where in the YAML."""
-
-    def __init__(self, at: Where, message: str) -> None:
-        super().__init__(message)
-        self.at = at
 
 
 def read(staging_dir: Path) -> Declarations:
@@ -93,15 +113,15 @@ def _tables(path: Path, document: Any, node: yaml.Node | None) -> Iterator[Sourc
             for c, column in enumerate(table.get("columns") or []):
                 try:
                     columns.append(_column(column, (*at, "columns", c), columns, node))
-                except _WrongError as wrong:
+                except WrongError as wrong:
                     yield Problem(*names, path, _line(node, wrong.at), str(wrong))
             ingest = None
             try:
                 if not columns:
-                    raise _WrongError(at, "declare its `columns`, each with a `data_type`")
+                    raise WrongError(at, "declare its `columns`, each with a `data_type`")
                 if len(columns) == len(table.get("columns") or []):
                     ingest = _ingest(defaults, own, ingest_at, columns)
-            except _WrongError as wrong:
+            except WrongError as wrong:
                 inherited = (*defaults_at, *wrong.at[len(ingest_at) :])
                 line = (
                     _line(node, wrong.at, whole=True)
@@ -123,14 +143,14 @@ def _tables(path: Path, document: Any, node: yaml.Node | None) -> Iterator[Sourc
 
 def _column(column: Any, at: Where, before: Iterable[Column], node: yaml.Node | None) -> Column:
     if not isinstance(column, dict) or not isinstance(column.get("name"), str):
-        raise _WrongError(at, "every column needs a `name`")
+        raise WrongError(at, "every column needs a `name`")
     name = column["name"]
     if not isinstance(column.get("data_type"), str):
-        raise _WrongError(at, f"column {name} needs a `data_type`, such as varchar or timestamp")
+        raise WrongError(at, f"column {name} needs a `data_type`, such as varchar or timestamp")
     if name.lower() in TECHNICAL_COLUMNS:
-        raise _WrongError(at, f"column {name} has a name that loading keeps for itself")
+        raise WrongError(at, f"column {name} has a name that loading keeps for itself")
     if name.lower() in {other.name.lower() for other in before}:
-        raise _WrongError(at, f"column {name} is declared twice (names differ by more than case)")
+        raise WrongError(at, f"column {name} is declared twice (names differ by more than case)")
     config = column.get("config")
     meta = config.get("meta") if isinstance(config, dict) else None
     in_config = isinstance(meta, dict)
@@ -140,15 +160,15 @@ def _column(column: Any, at: Where, before: Iterable[Column], node: yaml.Node | 
     for key in meta:
         close = difflib.get_close_matches(str(key), COLUMN_META_KEYS, 1, 0.8)
         if key not in COLUMN_META_KEYS and close:
-            raise _WrongError((*meta_at, key), f"unknown key `{key}`: did you mean `{close[0]}`?")
+            raise WrongError((*meta_at, key), f"unknown key `{key}`: did you mean `{close[0]}`?")
     required = meta.get("required", False)
     if not isinstance(required, bool):
-        raise _WrongError((*meta_at, "required"), "`required` is true or false")
+        raise WrongError((*meta_at, "required"), "`required` is true or false")
     return Column(
         name=name,
         data_type=column["data_type"],
-        aliases=_texts(meta.get("aliases"), (*meta_at, "aliases")),
-        formats=_texts(meta.get("format"), (*meta_at, "format")),
+        aliases=texts(meta.get("aliases"), (*meta_at, "aliases")),
+        formats=texts(meta.get("format"), (*meta_at, "format")),
         required=required,
         line=_line(node, at),
     )
@@ -156,93 +176,100 @@ def _column(column: Any, at: Where, before: Iterable[Column], node: yaml.Node | 
 
 def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest:
     if not isinstance(own, dict) or not isinstance(defaults or {}, dict):
-        raise _WrongError(at, "`ingest` is a mapping of keys such as `connector` and `location`")
+        raise WrongError(at, "`ingest` is a mapping of keys such as `connector` and `location`")
     block: dict[str, Any] = {**(defaults or {}), **own}
     for key in ("format", "connection"):
         given = [part.get(key) or {} for part in (defaults or {}, own)]
         if not all(isinstance(part, dict) for part in given):
-            raise _WrongError((*at, key), f"`{key}` is a mapping")
+            raise WrongError((*at, key), f"`{key}` is a mapping")
         block[key] = {**given[0], **given[1]}
-    _known(block, INGEST_KEYS, at)
-    for key in ("connector", "location"):
-        if not isinstance(block.get(key), str) or not block[key]:
-            raise _WrongError((*at, key), f"`ingest` needs a `{key}`")
-    _one_of(block, "connector", connectors.names(), at)
-    connection_keys = connectors.connection_keys(block["connector"])
-    _known(block["connection"], connection_keys, (*at, "connection"))
-    _one_of(block, "mode", get_args(Mode), at)
+    if not isinstance(block.get("connector"), str):
+        raise WrongError((*at, "connector"), "`ingest` needs a `connector`")
+    one_of(block, "connector", connectors.names(), at)
+    connector = connectors.get(block["connector"])
+    known(block, (*INGEST_KEYS, *connector.OPTION_KEYS), at)
+    # A connector without a location (a query, say) makes one up, for naming what failed.
+    location = connector.location(block) if hasattr(connector, "location") else None
+    location = location or block.get("location")
+    if not isinstance(location, str) or not location:
+        raise WrongError((*at, "location"), "`ingest` needs a `location`")
+    known(block["connection"], connector.CONNECTION_KEYS, (*at, "connection"))
+    secrets(block["connection"], connector.SECRET_KEYS, (*at, "connection"))
+    connector.check(block, at)
+    if connector.WRITES is not None:
+        for key in block["format"]:
+            raise WrongError(
+                (*at, "format", key), "this connector writes its own files: leave `format` out"
+            )
+        block["format"] = {"type": connector.WRITES}
+    one_of(block, "mode", get_args(Mode), at)
     names = [column.name for column in columns]
-    keys = _texts(block.get("key"), (*at, "key"))
+    keys = texts(block.get("key"), (*at, "key"))
     newest_by = block.get("newest_by")
     for where, name in [("key", name) for name in keys] + [("newest_by", newest_by)]:
         if name is not None and name not in names:
-            raise _WrongError(
-                (*at, where), f"`{where}`: no column {name}{_nearest(str(name), names)}"
+            raise WrongError(
+                (*at, where), f"`{where}`: no column {name}{nearest(str(name), names)}"
             )
     if newest_by is not None and not keys:
-        raise _WrongError(
+        raise WrongError(
             (*at, "newest_by"), "`newest_by` chooses between rows of one `key`: give it"
         )
     if block.get("mode") == "upsert" and not keys:
-        raise _WrongError((*at, "mode"), "mode upsert needs a `key`")
+        raise WrongError((*at, "mode"), "mode upsert needs a `key`")
+    cursor = _cursor(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
     return Ingest(
         connector=block["connector"],
-        location=block["location"],
+        location=location,
         format=_format(block["format"], (*at, "format")),
         key=keys,
-        newest_by=newest_by,
+        # Of two extractions of a row, the one with the greater cursor is the later one.
+        newest_by=newest_by or (cursor.column if cursor else None),
         mode=block.get("mode", "append"),
         connection={key: str(value) for key, value in block["connection"].items()},
+        options={key: block[key] for key in connector.OPTION_KEYS if key in block},
+        cursor=cursor,
+        **rhythms.read(block, location, at),
     )
 
 
+def _cursor(value: Any, keys: tuple[str, ...], names: list[str], at: Where) -> Cursor:
+    block = mapping(value, at)
+    known(block, CURSOR_KEYS, at)
+    if not keys:
+        raise WrongError(at, "`cursor` brings rows again that were loaded before: give a `key`")
+    declared(block.get("column"), names, (*at, "column"))
+    lookback = block.get("lookback", 0)
+    if isinstance(lookback, str) and (found := LOOKBACK.fullmatch(lookback)):
+        seconds = int(found.group(1)) * UNIT_SECONDS[found.group(2)]
+        return Cursor(column=block["column"], lookback=timedelta(seconds=seconds))
+    if isinstance(lookback, bool) or not isinstance(lookback, int) or lookback < 0:
+        raise WrongError(
+            (*at, "lookback"), '`lookback` is a time such as "2 hours", or a number of ids'
+        )
+    return Cursor(column=block["column"], lookback=lookback)
+
+
 def _format(block: Mapping[str, Any], at: Where) -> Format:
-    _known(block, FORMAT_KEYS, at)
-    _one_of(block, "type", get_args(FormatType), at)
-    _one_of(block, "compression", get_args(Compression), at)
+    known(block, FORMAT_KEYS, at)
+    one_of(block, "type", get_args(FormatType), at)
+    one_of(block, "compression", get_args(Compression), at)
     for key, value in block.items():
         if key == "header" and not isinstance(value, bool):
-            raise _WrongError((*at, key), "`header` is true or false")
+            raise WrongError((*at, key), "`header` is true or false")
         if key != "header" and value is not None and not isinstance(value, str):
-            raise _WrongError((*at, key), f"`{key}` is a text, not {value!r}: put it in quotes")
-        if key in ("delimiter", "quote") and len(str(value).encode()) != 1:
-            raise _WrongError(
+            raise WrongError((*at, key), f"`{key}` is a text, not {value!r}: put it in quotes")
+        alone = key == "delimiter" or (key == "quote" and value != "")
+        if alone and len(str(value).encode()) != 1:
+            raise WrongError(
                 (*at, key), f'`{key}` is one character, such as ";" or "\\t" in quotes'
             )
         if key in ("encoding", "encoding_fallback") and value is not None:
             try:
                 codecs.lookup(value)
             except LookupError:
-                raise _WrongError((*at, key), f"`{key}`: no encoding is called {value}") from None
+                raise WrongError((*at, key), f"`{key}`: no encoding is called {value}") from None
     return Format(**block)
-
-
-def _known(block: Mapping[str, Any], allowed: Iterable[str], at: Where) -> None:
-    allowed = tuple(allowed)
-    for key in block:
-        if key not in allowed:
-            hint = _nearest(str(key), allowed) or f"; the keys are {', '.join(allowed)}"
-            raise _WrongError((*at, key), f"unknown key `{key}`{hint}")
-
-
-def _one_of(block: Mapping[str, Any], key: str, allowed: Iterable[str], at: Where) -> None:
-    allowed = tuple(allowed)
-    value = block.get(key, allowed[0])
-    if value not in allowed:
-        hint = _nearest(str(value), allowed) or ""
-        raise _WrongError((*at, key), f"`{key}: {value}` is none of {', '.join(allowed)}{hint}")
-
-
-def _texts(value: Any, at: Where) -> tuple[str, ...]:
-    values = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
-        raise _WrongError(at, f"`{at[-1]}` is a text or a list of texts")
-    return tuple(values)
-
-
-def _nearest(word: str, allowed: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(allowed), 1)
-    return f": did you mean `{close[0]}`?" if close else ""
 
 
 def _meta(node: Mapping[str, Any], at: Where, key: str) -> tuple[Any, Where]:

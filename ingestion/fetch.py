@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ingestion import connectors
@@ -13,19 +13,53 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def fetch(
-    table: SourceTable, *, project_root: Path, downloads: Path, env: Mapping[str, str]
+    table: SourceTable,
+    *,
+    project_root: Path,
+    downloads: Path,
+    env: Mapping[str, str],
+    since: str | None = None,
 ) -> tuple[Arrival, ...]:
     """Find or download the table's files, in the order of their origins.
 
     `downloads` is a folder that connectors keep copies in; `env` is what `${NAME}` and
-    `${NAME:-default}` are taken from. Raises FetchError, whose text names the key and a next step.
+    `${NAME:-default}` are taken from; `since` is what `ledger.high_water` says. Raises FetchError,
+    whose text names the key and a next step.
     """
     if table.ingest is None:
         raise FetchError(f"{table.source}.{table.name} is not declared rightly: see its problem")
     arrivals = connectors.get(table.ingest.connector).fetch(
-        table, project_root=project_root, downloads=downloads, env=env
+        table, project_root=project_root, downloads=downloads, env=env, since=since
     )
     return tuple(sorted(arrivals, key=lambda arrival: arrival.origin))
+
+
+def settle(
+    table: SourceTable,
+    arrivals: Iterable[Arrival],
+    *,
+    project_root: Path,
+    downloads: Path,
+    env: Mapping[str, str],
+) -> None:
+    """Once a load was committed: do at the other end what is declared for files that were loaded.
+
+    `arrivals` are those that are loaded. Doing it again does nothing. Raises FetchError, and then
+    what was not done is done after the next run's load.
+    """
+    if table.ingest is None:
+        return
+    connector = connectors.get(table.ingest.connector)
+    if hasattr(connector, "settle"):
+        connector.settle(
+            table, tuple(arrivals), project_root=project_root, downloads=downloads, env=env
+        )
+
+
+def connection(table: SourceTable, env: Mapping[str, str]) -> dict[str, str]:
+    """The table's `connection:` block with its variables put in."""
+    block = table.ingest.connection if table.ingest else {}
+    return {key: resolve(value, env, f"connection.{key}") for key, value in block.items()}
 
 
 def resolve(text: str, env: Mapping[str, str], key: str) -> str:

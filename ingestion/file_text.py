@@ -48,7 +48,10 @@ def header(path: Path, form: Format, packed: str) -> tuple[str, ...]:
         start = stream.read(BLOCK_BYTES).removeprefix(_BOM)
     text = start.decode("utf-8", "replace")
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=form.delimiter, quotechar=form.quote
+        io.StringIO(text, newline=""),
+        delimiter=form.delimiter,
+        quotechar=form.quote or None,
+        quoting=csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE,
     )
     try:
         names = tuple(name.strip() for name in next(reader, []))
@@ -105,11 +108,16 @@ def prepared(
                     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
                 target.write(data)
         return copy, "none"
-    if _PATTERN & set(str(path)):
-        link = workspace / "link"
-        link.symlink_to(path)
-        return link, packed
-    return path, packed
+    return plain_name(path, workspace), packed
+
+
+def plain_name(path: Path, workspace: Path) -> Path:
+    """The path, or a link to it where DuckDB would read the path itself as a pattern."""
+    if not _PATTERN & set(str(path)):
+        return path
+    link = workspace / "link"
+    link.symlink_to(path)
+    return link
 
 
 def _is_utf8(path: Path, packed: str) -> bool:

@@ -84,8 +84,12 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
         con.execute(f"create schema if not exists {quoted(table.schema)}")
         declared = list(types.items())
         body = ", ".join(f"{quoted(name)} {kind}" for name, kind in [*declared, *TECHNICAL])
+        if table.ingest is not None and table.ingest.connector == "warehouse":
+            _make_view(con, table, [*declared, *TECHNICAL])
+            continue
         con.execute("begin")
         try:
+            _drop_view(con, table)
             con.execute(f"create table if not exists {raw_table(table)} ({body})")
             if not _alter(con, raw_table(table), dict(declared)):
                 _set_aside(con, table, body)
@@ -97,6 +101,82 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
             con.execute("rollback")
             raise
     return tuple(problems)
+
+
+def _make_view(
+    con: duckdb.DuckDBPyConnection, table: SourceTable, columns: list[tuple[str, str]]
+) -> None:
+    """An empty view, until there is a load; a table of that name stays as `<table>__before_view`."""
+    if is_view(con, table):
+        return
+    empty = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in columns)
+    found = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = ? and table_name = ?",
+        [table.schema, table.name],
+    ).fetchall()
+    con.execute("begin")
+    try:
+        if found:
+            aside = quoted(f"{table.name}__before_view")
+            con.execute(f"drop table if exists {quoted(table.schema)}.{aside}")
+            con.execute(f"alter table {raw_table(table)} rename to {aside}")
+            _supersede_all(con, table)
+        con.execute(f"create view {raw_table(table)} as select {empty} where false")
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+
+
+def is_view(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
+    """Whether the raw relation is a view (of a table that is in the warehouse already)."""
+    found = con.execute(
+        "select 1 from duckdb_views() where database_name = current_database() "
+        "and schema_name = ? and view_name = ?",
+        [table.schema, table.name],
+    ).fetchall()
+    return bool(found)
+
+
+def _drop_view(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:
+    if is_view(con, table):
+        con.execute(f"drop view {raw_table(table)}")
+        _supersede_all(con, table)
+
+
+def _supersede_all(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:
+    con.execute(
+        "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
+        [table.source, table.name],
+    )
+
+
+def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None:
+    """The text of the greatest cursor value loaded as it is declared now; None to begin anew.
+
+    Needs `ensure`. Rows of an earlier declaration do not count: what it left out has to be brought
+    again, from the beginning.
+    """
+    if table.ingest is None or table.ingest.cursor is None:
+        return None
+    column = quoted(table.ingest.cursor.column)
+    found = con.execute(
+        f"select max({column})::varchar from {raw_table(table)} where _load_id in ("
+        "select load_id from ops.loads where source = ? and table_name = ? "
+        "and status = 'loaded' and declaration_hash = ?)",
+        [table.source, table.name, table.declaration_hash],
+    ).fetchall()[0][0]
+    return None if found is None else str(found)
+
+
+def arrived(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:
+    """The table's files could be had: that they once could not (by `location`) is over."""
+    con.execute(
+        "update ops.loads set status = 'superseded' where source = ? and table_name = ? "
+        "and origin = ? and status = 'failed' and content_hash is null",
+        [table.source, table.name, table.ingest.location if table.ingest else ""],
+    )
 
 
 def duckdb_types(
@@ -154,10 +234,7 @@ def _set_aside(con: duckdb.DuckDBPyConnection, table: SourceTable, body: str) ->
     con.execute(f"drop table if exists {quoted(table.schema)}.{quoted(aside)}")
     con.execute(f"alter table {raw_table(table)} rename to {quoted(aside)}")
     con.execute(f"create table {raw_table(table)} ({body})")
-    con.execute(
-        "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
-        [table.source, table.name],
-    )
+    _supersede_all(con, table)
 
 
 def current(

@@ -19,7 +19,7 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import file_text, keys, ledger, quarantine, readers, rows
+from ingestion import file_text, keys, ledger, quarantine, readers, rows, views
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import raw_table
@@ -40,6 +40,8 @@ def load(
     Where several origins bring rows of one key, see `keys`; without a key, see
     `rows.number_occurrences`. `upsert` is `append` with a key that has to be declared.
     """
+    if table.ingest and table.ingest.connector == "warehouse":
+        return (views.show(con, table, run_id=run_id, now=_naive_utc(now)),)
     ordered = sorted(arrivals, key=lambda arrival: arrival.origin)
     return tuple(_load_one(con, table, arrival, run_id, _naive_utc(now)) for arrival in ordered)
 
@@ -65,6 +67,8 @@ def _load_one(
 ) -> LoadResult:
     clock = time.perf_counter()
     entry = _entry(con, table, arrival.origin, run_id)
+    if arrival.error is not None:
+        return _fail(con, entry, arrival.error, now)
     try:
         content_hash, size = file_text.digest(arrival.path)
         standing, _ = ledger.current(con, table, arrival.origin)

@@ -52,7 +52,7 @@ class Load:
 def typed(load: Load, reading: Reading) -> str:
     """SQL: the relation with `c0 … cn` beside its texts, the declared columns in their types."""
     casts = ", ".join(
-        f"{cast(f't{i}', column, load.types[column.name])} as c{i}"
+        f"{reading.values.get(i) or cast(f't{i}', column, load.types[column.name])} as c{i}"
         for i, column in enumerate(load.table.columns)
     )
     return f"select *, {casts} from ({reading.relation})"
@@ -82,13 +82,13 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
     values = ", ".join(f"c{i}" for i in range(len(load.types)))
     sql = f"""
         insert into {target} ({load.columns})
-        select {values}, extra, case when not coalesce({bad}, false) then {_record_id(load)} end,
+        select {values}, extra, case when not coalesce({bad}, false) then {record_id(load)} end,
             {literal(load.load_id)}, {literal(load.origin)}, {literal(load.loaded_at)}::timestamp
         from ({typed(load, reading)})"""
     return int(con.execute(sql).fetchall()[0][0])
 
 
-def _record_id(load: Load) -> str:
+def record_id(load: Load) -> str:
     """SQL for the id: the key's values joined with `|`, or a hash of the declared texts.
 
     In a key of several columns `|` and `\\` inside a value are escaped with `\\`. A hash is the

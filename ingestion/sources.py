@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 #: Part of every declaration hash: raise it when the same file would be loaded differently.
 LOADER_VERSION = 1
 
-FormatType = Literal["csv", "json", "ndjson"]
+FormatType = Literal["csv", "json", "ndjson", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zstd"]
 Mode = Literal["append", "upsert"]
 
@@ -47,7 +48,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Format:
-    """How a file is written. `records` is the dotted path to the array inside a JSON document."""
+    """How a file is written.
+
+    With an empty `quote` a delimiter always separates; `records` is the dotted path to the array
+    inside a JSON document.
+    """
 
     type: FormatType = "csv"
     delimiter: str = ","
@@ -60,8 +65,28 @@ class Format:
 
 
 @dataclass(frozen=True)
+class Cursor:
+    """The column that grows with every change, and how far behind its greatest value to begin.
+
+    `lookback` is a time for a column of times and a number for a column of numbers: rows that were
+    written late are still found.
+    """
+
+    column: str
+    lookback: timedelta | int = 0
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Files that come in time: one for each hour, day, week or month from `start` on (UTC)."""
+
+    every: str
+    start: datetime
+
+
+@dataclass(frozen=True)
 class Ingest:
-    """How a table's files are found, read and put together."""
+    """How a table's files are found, read and put together. `options` are the connector's own."""
 
     connector: str
     location: str
@@ -70,6 +95,11 @@ class Ingest:
     newest_by: str | None = None
     mode: Mode = "append"
     connection: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cursor: Cursor | None = None
+    schedule: str | None = None
+    partition: Partition | None = None
+    watch: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +157,14 @@ class Declarations:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that is here now (`path`), and the stable name of where it came from (`origin`)."""
+    """A file that is here now (`path`), and the stable name of where it came from (`origin`).
+
+    With an `error` it is not here, and that text says why; the others still load.
+    """
 
     path: Path
     origin: str
+    error: str | None = None
 
 
 @dataclass(frozen=True)

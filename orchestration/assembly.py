@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ingestion import declarations as source_declarations
-from orchestration.defs import graph, loads, models, publishing, syncs
+from ingestion.sources import SourceTable
+from orchestration.defs import graph, loads, models, publishing, schedules, syncs
 from orchestration.home import Home
 from orchestration.progress import Progress
 from orchestration.project import Project
@@ -23,6 +24,7 @@ class Assembly:
 
     definitions: dg.Definitions
     mainstem: Mainstem
+    tables: tuple[SourceTable, ...]
     problems: tuple[str, ...]
 
 
@@ -52,15 +54,20 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
             *syncs.build(sync_set.syncs),
             *publishing.build(dbt_models.keys, sync_keys),
         ],
-        jobs=[dg.define_asset_job(JOB, dg.AssetSelection.all())],
+        jobs=[
+            dg.define_asset_job(JOB, dg.AssetSelection.all()),
+            *schedules.build_backfills(tables),
+        ],
+        sensors=schedules.build_sensors(tables, home),
         schedules=[
+            *schedules.build_schedules(tables),
             dg.ScheduleDefinition(
                 name="daily",
                 job_name=JOB,
                 cron_schedule="0 5 * * *",
                 execution_timezone="UTC",
                 description="The whole road, every morning.",
-            )
+            ),
         ],
         resources={RESOURCE: mainstem.resource()},
         executor=dg.in_process_executor,
@@ -68,5 +75,6 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
     return Assembly(
         definitions=definitions,
         mainstem=mainstem,
+        tables=tuple(tables),
         problems=tuple(str(problem) for problem in sync_set.problems),
     )

@@ -9,6 +9,9 @@ import yaml
 
 from orchestration.home import Home
 
+COMMAND_TAG = "mainstem/command"
+"""Marks runs of the command line, which hold the lock on MAINSTEM_HOME all along."""
+
 # One run at a time, since one process writes the warehouse; no telemetry leaves the machine.
 SETTINGS = {
     "telemetry": {"enabled": False},
@@ -42,8 +45,6 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     To be called by whoever holds the lock on MAINSTEM_HOME: a command line holds it from its first
     moment to its last, so no run of one can still be alive.
     """
-    from orchestration.cli.run import COMMAND_TAG
-
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     for run in instance.get_runs(
         filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"})

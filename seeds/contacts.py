@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from random import Random
@@ -229,7 +229,7 @@ def generate(rng: Random, people: tuple[Person, ...]) -> list[Record]:
     shared = Shared({c: tuple(Phone(c, *parts) for parts in KIOSKS[c]) for c in KIOSKS})
     records = [record for person in people for record in of_person(rng, person, shared)]
     records.sort(key=lambda r: (r.created, r.person.person_id, r.kind))
-    records = list(_numbered(records))
+    records = list(numbered(records))
     records = list(_verified(rng, records))
     return _cross_referenced(rng, records)
 
@@ -237,10 +237,7 @@ def generate(rng: Random, people: tuple[Person, ...]) -> list[Record]:
 # the telephone on the counter, typed in when a customer has none at hand
 KIOSKS = {
     "US": (
-        (
-            "617",
-            "5550199",
-        ),
+        ("617", "5550199"),
         ("503", "5550188"),
         ("312", "5550177"),
     ),
@@ -250,9 +247,12 @@ KIOSKS = {
 }
 
 
-def _numbered(records: list[Record]) -> Iterator[Record]:
+def numbered(records: Sequence[Record], before: Sequence[Record] = ()) -> Iterator[Record]:
+    """The records with the ids that their systems give next, after those of `before`."""
     counts = {"shop": 100_000, "crm": 20_000, "stores": 70_000_000, "newsletter": 0}
     forms = {"shop": "C{}", "crm": "K-{}", "stores": "HP{}", "newsletter": ""}
+    for record in before:
+        counts[record.source] += 1
     for record in records:
         counts[record.source] += 1
         yield replace(record, record_id=forms[record.source].format(counts[record.source]))

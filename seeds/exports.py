@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
 from seeds import catalogue, places
+from seeds.accounts import Account
 from seeds.records import Record
 from seeds.shop import customer_json
 
@@ -161,14 +162,20 @@ def loyalty_cards(rng: Random, records: Sequence[Record]) -> bytes:
     return gzipped(csv_text(CARDS, rows))
 
 
-def truth(records: Sequence[Record], signups: Sequence[tuple[Record, list[str]]]) -> bytes:
+def truth(
+    records: Sequence[Record],
+    signups: Sequence[tuple[Record, list[str]]],
+    accounts: Sequence[Account],
+) -> bytes:
     """One row for each contact record that loading accepts, in order of its key."""
     seen: Counter[str] = Counter()
     keyed = [(record, signup_id(fields, seen)) for record, fields in signups]
     keyed += [(r, r.record_id) for r in records if r.source != "newsletter"]
-    rows = sorted(
-        (r.source, key, r.person.person_id, " ".join(sorted(r.traps))) for r, key in keyed
-    )
+    rows = [(r.source, key, r.person.person_id, " ".join(sorted(r.traps))) for r, key in keyed]
+    rows += [
+        (a.source, a.account_id, a.person.person_id, " ".join(sorted(a.traps))) for a in accounts
+    ]
+    rows.sort()
     header = ("source_system", "source_record_id", "person_id", "traps")
     return csv_text(header, rows).encode()
 

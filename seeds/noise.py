@@ -43,14 +43,14 @@ def plain(rng: Random, text: str) -> str:
     return ascii_name(text)
 
 
-def phone(rng: Random, number: Phone, house_style: int | None = None) -> str:
-    """A number as people write it; `house_style` is the form that a system prefers."""
+def _forms(number: Phone, extension: int | None = None) -> tuple[str, ...]:
+    """A number as people write it."""
     area, local = number.area, number.local
     code = places.CALLING_CODE[number.country]
     half = len(local) // 2
     if number.country == "US":
         a, b = local[:3], local[3:]
-        forms = (
+        return (
             f"({area}) {a}-{b}",
             f"{area}-{a}-{b}",
             f"+1 {area} {a} {b}",
@@ -58,23 +58,33 @@ def phone(rng: Random, number: Phone, house_style: int | None = None) -> str:
             f"{area}{a}{b}",
             f"1-{area}-{a}-{b}",
             f"+1{area}{a}{b}",
-            f"({area}) {a}-{b} ext. {rng.randrange(10, 99)}",
+            f"({area}) {a}-{b} ext. {extension}",
         )
-    else:
-        pairs = " ".join(local[i : i + 2] for i in range(0, len(local), 2))
-        forms = (
-            f"0{area} {local}",
-            f"0{area}{local}",
-            f"+{code} {area} {local[:half]} {local[half:]}",
-            f"0{area} {pairs}" if number.country == "FR" else f"0{area}/{local}",
-            f"00{code} {area} {local}",
-            f"+{code} (0){area} {local}",
-            f"+{code}{area}{local}",
-            f"(0{area}) {local[:half]}-{local[half:]}",
-        )
+    pairs = " ".join(local[i : i + 2] for i in range(0, len(local), 2))
+    return (
+        f"0{area} {local}",
+        f"0{area}{local}",
+        f"+{code} {area} {local[:half]} {local[half:]}",
+        f"0{area} {pairs}" if number.country == "FR" else f"0{area}/{local}",
+        f"00{code} {area} {local}",
+        f"+{code} (0){area} {local}",
+        f"+{code}{area}{local}",
+        f"(0{area}) {local[:half]}-{local[half:]}",
+    )
+
+
+def phone(rng: Random, number: Phone, house_style: int | None = None) -> str:
+    """A number as people write it; `house_style` is the form that a system prefers."""
+    extension = rng.randrange(10, 99) if number.country == "US" else None
+    forms = _forms(number, extension)
     if house_style is not None and rng.random() < 0.6:
         return forms[house_style]
     return rng.choices(forms, (6, 4, 4, 3, 4, 2, 4, 1))[0]
+
+
+def national(number: Phone, form: int) -> str:
+    """A number as it is dialled at home: form 0, 1 or 3."""
+    return _forms(number)[form]
 
 
 def email(rng: Random, address: str) -> tuple[str, str]:

@@ -60,6 +60,8 @@ class Person:
     company: str | None = None
     role_email: str | None = None
     suffix: str = ""
+    # spellings of given and family name, the own script's first, where that is not Latin
+    native: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def last_at(self, at: datetime) -> str:
         return self.former_last if self.former_last and at < (self.renamed_at or at) else self.last
@@ -82,6 +84,23 @@ def moment(rng: Random, start: datetime, end: datetime) -> datetime:
     return min(max(at, start), end - timedelta(seconds=1))
 
 
+def _beyond(country: str) -> Iterator[Phone]:
+    """Numbers outside the ranges kept for fiction, each once and not in a row."""
+    fiction = {(area, start): digits for area, start, digits in places.RANGES[country]}
+    for area, start, digits in places.BEYOND[country]:
+        size = 10**digits
+        for n in range(size):
+            local = start + f"{n * 7_919 % size:0{digits}d}"
+            within = (
+                local.startswith(taken) and len(local) == len(taken) + left
+                for (code, taken), left in fiction.items()
+                if code == area
+            )
+            if not any(within) and local != "5551212":
+                yield Phone(country, area, local)
+    raise ValueError(f"{country} has no telephone numbers left: make a smaller company")
+
+
 class Registry:
     """Hands out what must be unique in the world: email addresses and telephone numbers."""
 
@@ -97,9 +116,11 @@ class Registry:
             ]
             rng.shuffle(numbers)
             self.free[country] = numbers
+        self.more = {country: _beyond(country) for country in COUNTRIES}
 
     def phone(self, country: str) -> Phone:
-        return self.free[country].pop()
+        """A number that nobody else has; from `places.BEYOND` once those kept for fiction are out."""
+        return self.free[country].pop() if self.free[country] else next(self.more[country])
 
     def email(self, first: str, last: str, born: date, country: str) -> str:
         f, s = (ascii_name(part).lower().replace("'", "") for part in (first, last))
@@ -259,9 +280,8 @@ def _employers(people: list[Person], rng: Random, registry: Registry) -> Iterato
         yield replace(person, company=company, role_email=role_email)
 
 
-def generate(rng: Random, count: int) -> tuple[Person, ...]:
+def generate(rng: Random, registry: Registry, count: int) -> tuple[Person, ...]:
     """`count` people, about a tenth of them in households; ids `P00001`... in random order."""
-    registry = Registry(rng)
     people: list[Person] = []
     number = 0
     plans = (("twin", 2, 0.0045), ("jr_sr", 2, 0.0045), ("household", 0, 0.033))

@@ -165,6 +165,15 @@ RANGES: dict[str, tuple[tuple[str, str, int], ...]] = {
         ("5", "3649", 4),
     ),
 }
+# What a company far larger than the sample takes when those are used up: NANPA's other 555 lines,
+# direct dialling behind the German media numbers, and exchanges that the fictional numbers are part
+# of in Britain and France, where some may be somebody's. Nothing ever calls or texts them.
+BEYOND: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "US": tuple((area, "555", 4) for area in US_AREAS),
+    "GB": tuple((area, "4", 6) for area in "113 114 116 117 118 121 131 141 151 161 191".split()),
+    "DE": (("30", "23125", 5), ("69", "90009", 5), ("40", "66969", 5), ("89", "99998", 5)),
+    "FR": (("1", "99", 6), ("2", "61", 6)),
+}
 CALLING_CODE = {"US": "1", "GB": "44", "DE": "49", "FR": "33"}
 DOMAINS = {
     "US": ("gmail.com", "gmail.com", "gmail.com", "yahoo.com", "outlook.com", "icloud.com"),

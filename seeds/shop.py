@@ -8,7 +8,7 @@ customer pays gross - discount + tax + shipping.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -119,6 +119,21 @@ def customer_json(record: Record) -> dict[str, object]:
         "updated_at": iso(record.updated),
         "default_address": address,
     }
+
+
+def product_json() -> Iterator[dict[str, object]]:
+    """The catalogue with its prices in dollars; what is no longer sold is archived."""
+    for n, product in enumerate(catalogue.products(), start=1):
+        yield {
+            "id": f"{810_000 + n}",
+            "sku": product.sku,
+            "title": product.title,
+            "vendor": "Harbour & Pine",
+            "product_type": product.category,
+            "price": money(product.price),
+            "currency": "USD",
+            "status": "archived" if product.title == "Winter Blend" else "active",
+        }
 
 
 def order_json(order: Order) -> dict[str, object]:

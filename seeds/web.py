@@ -55,7 +55,8 @@ def _converted(
     # a cart touched days before its order needs an account that was there by then
     settled = [n for n in tracked if orders[n].created - orders[n].customer.created > 5 * DAY]
     abandoned = settled[:late]
-    in_time = [n for n in tracked if n not in abandoned][: max(count - len(abandoned), 0)]
+    recovered = set(abandoned)
+    in_time = [n for n in tracked if n not in recovered][: max(count - len(abandoned), 0)]
     result: list[tuple[int, Cart]] = []
     for k, n in enumerate(abandoned + in_time):
         order = orders[n]
@@ -65,8 +66,9 @@ def _converted(
         elif n in settled and rng.random() < 0.12:
             gap = timedelta(hours=rng.randrange(1, 23), minutes=rng.randrange(60))
         items = tuple((line.product, line.quantity) for line in order.lines)
-        recovered = k < len(abandoned)
-        cart = Cart(f"cart_{n:05d}a", items, order.created - gap, order, checkout=not recovered)
+        cart = Cart(
+            f"cart_{n:05d}a", items, order.created - gap, order, checkout=n not in recovered
+        )
         result.append((n, cart))
     return result
 
@@ -134,7 +136,9 @@ def events(
     sharing: list[Record] = []
     for owners in _housemates(logins, max(round(size * SHARED), 1)):
         devices.share(owners)
-        sharing += [record for record in logins if record.person in owners]
+        sharing += [
+            r for r in logins if r.person.household == owners[0].household and r.person in owners
+        ]
     ordered = list(orders)
     visits: list[Visit] = []
 

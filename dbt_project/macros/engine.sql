@@ -11,6 +11,10 @@
 {% macro parse_date(column, format) %}{{ return(adapter.dispatch('parse_date')(column, format)) }}{% endmacro %}
 {% macro duckdb__parse_date(column, format) %}cast(try_strptime({{ column }}, '{{ format }}') as date){% endmacro %}
 
+{# A moment out of the seconds since 1970. #}
+{% macro from_epoch(column) %}{{ return(adapter.dispatch('from_epoch')(column)) }}{% endmacro %}
+{% macro duckdb__from_epoch(column) %}make_timestamp(cast({{ column }} as bigint) * 1000000){% endmacro %}
+
 {% macro hours_after(column, hours) %}{{ return(adapter.dispatch('hours_after')(column, hours)) }}{% endmacro %}
 {% macro duckdb__hours_after(column, hours) %}({{ column }} + interval '{{ hours }} hours'){% endmacro %}
 
@@ -32,3 +36,7 @@
 {# The object of a JSON array whose `key` is `name`; the first, if there are several. #}
 {% macro json_keyed(column, name) %}{{ return(adapter.dispatch('json_keyed')(column, name)) }}{% endmacro %}
 {% macro duckdb__json_keyed(column, name) %}list_filter(cast({{ column }} as json[]), lambda e: (e ->> '$.key') = '{{ name }}')[1]{% endmacro %}
+
+{# What follows the first `marker` in a text, up to an `&`; null where it is not there. #}
+{% macro text_after(column, marker) %}{{ return(adapter.dispatch('text_after')(column, marker)) }}{% endmacro %}
+{% macro duckdb__text_after(column, marker) %}nullif(regexp_extract({{ column }}, '{{ marker }}([^&]*)', 1), ''){% endmacro %}

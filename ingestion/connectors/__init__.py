@@ -1,7 +1,8 @@
 """Connectors: each module of this folder is one, and its name is what `connector:` says.
 
-A connector offers `CONNECTION_KEYS`, the keys that its `connection:` block may have, and
-`fetch(table, *, project_root, downloads, env) -> tuple[Arrival, ...]`, which raises FetchError.
+A connector brings files: whatever it reads it writes to files below `downloads`, which appear by
+rename. It may also have `location(block)`, what stands for a missing `location:`, and
+`settle(...)`, what is done at the other end once the load was committed.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from ingestion.sources import Arrival, SourceTable
+from ingestion.checks import Where
+from ingestion.sources import Arrival, FormatType, SourceTable
 
 
 class Connector(Protocol):
-    """What a connector's module offers."""
+    """What a connector's module offers.
+
+    The keys that its `connection:` block may have and which of them are secrets; the keys that it
+    adds to `ingest:`; and the format of the files that it writes itself, if it does.
+    """
 
     CONNECTION_KEYS: tuple[str, ...]
+    SECRET_KEYS: tuple[str, ...]
+    OPTION_KEYS: tuple[str, ...]
+    WRITES: FormatType | None
+
+    def check(self, block: Mapping[str, Any], at: Where) -> None:
+        """Raise WrongError for an `ingest` block (its keys are known ones) that cannot work."""
 
     def fetch(
         self,
@@ -27,8 +39,9 @@ class Connector(Protocol):
         project_root: Path,
         downloads: Path,
         env: Mapping[str, str],
+        since: str | None = None,
     ) -> tuple[Arrival, ...]:
-        """Find or bring the table's files."""
+        """Find or bring the table's files; `since` is the greatest cursor value loaded before."""
 
 
 def names() -> tuple[str, ...]:
@@ -39,8 +52,3 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Connector:
     """The connector of that name (imported on use: asyncssh alone takes a third of a second)."""
     return cast(Connector, importlib.import_module(f"{__name__}.{name}"))
-
-
-def connection_keys(name: str) -> tuple[str, ...]:
-    """The keys that a connector's `connection:` block may have."""
-    return get(name).CONNECTION_KEYS

@@ -5,11 +5,20 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from ingestion.checks import Where
 from ingestion.fetch import resolve
 from ingestion.sources import Arrival, FetchError, SourceTable
 
 CONNECTION_KEYS: tuple[str, ...] = ()
+SECRET_KEYS: tuple[str, ...] = ()
+WRITES = None
+OPTION_KEYS: tuple[str, ...] = ()
+
+
+def check(block: Mapping[str, Any], at: Where) -> None:
+    """Any location will do."""
 
 
 def fetch(
@@ -18,6 +27,7 @@ def fetch(
     project_root: Path,
     downloads: Path,  # noqa: ARG001 - files are read where they are
     env: Mapping[str, str],
+    since: str | None = None,  # noqa: ARG001 - files are new or changed by their bytes
 ) -> tuple[Arrival, ...]:
     """The files that `location` matches; a link that leads out of the folder is refused."""
     if table.ingest is None:

@@ -1,192 +1,210 @@
 """Files on an SFTP server: what is new or changed is downloaded, the rest is already here.
 
-Downloads appear by rename, and what a copy was made from (size and modification time) is kept
-beside it in `.remote.json`: killed at any moment, the next fetch downloads a file again or not at
-all, and never half of it.
+A download that broke off goes on where it stopped, if the file there is still the same. A file
+that is still being written is left alone. After the load was committed the files that were loaded
+can be archived or deleted there; their copies here stay, so that they can be loaded again when
+their declaration changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ingestion.fetch import resolve
+from ingestion import checks, remote_copies, sftp_files, sftp_login
+from ingestion.checks import Where
+from ingestion.fetch import connection, resolve
+from ingestion.remote_copies import Copy
+from ingestion.sftp_files import SILENCE_SECONDS, Place
 from ingestion.sources import Arrival, FetchError, SourceTable
 
 if TYPE_CHECKING:
-    import asyncssh
+    pass
 
-CONNECTION_KEYS = ("host", "port", "username", "private_key", "password", "known_hosts")
-CONNECT_SECONDS = 10
-#: A server that sends nothing for so long, in the middle of a file, is gone.
-SILENCE_SECONDS = 60
-BLOCK_BYTES = 1 << 20
-MEMORY = ".remote.json"
+CONNECTION_KEYS = (
+    "host", "port", "username", "private_key", "passphrase", "password", "known_hosts",
+)  # fmt: skip
+SECRET_KEYS = ("password", "passphrase")
+WRITES = None
+OPTION_KEYS = ("settle_seconds", "done_suffix", "ignore", "after", "archive")
+AFTER = ("keep", "archive", "delete")
+#: How often a run connects, when the connection is lost in the middle of a file.
+CONNECTIONS = 3
+PAUSE_SECONDS = 1
+
+
+def check(block: Mapping[str, Any], at: Where) -> None:
+    """Raise WrongError for a missing host or an option that means nothing."""
+    if not block["connection"].get("host"):
+        raise checks.WrongError((*at, "connection"), "connector sftp needs `connection.host`")
+    checks.number(block, "settle_seconds", at)
+    checks.one_of(block, "after", AFTER, at)
+    checks.text(block, "done_suffix", at)
+    checks.text(block, "archive", at)
+    checks.texts(block.get("ignore"), (*at, "ignore"))
+    if "archive" in block and block.get("after") != "archive":
+        raise checks.WrongError((*at, "archive"), "`archive` is for `after: archive`: give that")
 
 
 def fetch(
-    table: SourceTable, *, project_root: Path, downloads: Path, env: Mapping[str, str]
+    table: SourceTable,
+    *,
+    project_root: Path,
+    downloads: Path,
+    env: Mapping[str, str],
+    since: str | None = None,  # noqa: ARG001 - files are new or changed by size and time
 ) -> tuple[Arrival, ...]:
     """Download what `location` (a remote path or glob) matches and has changed.
 
-    Copies are in `downloads/<source>/<table>/`. An origin is `sftp://host/remote/path`, without
-    the port, so that a server on another port tomorrow is the same place.
+    Copies are in `downloads/<source>/<table>/`. An origin is `sftp://host/remote/path`.
     """
+    place, login = _place(table, downloads, env), connection(table, env)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_fetch(place, login, project_root))
+
+
+def settle(
+    table: SourceTable,
+    arrivals: Iterable[Arrival],
+    *,
+    project_root: Path,
+    downloads: Path,
+    env: Mapping[str, str],
+) -> None:
+    """Archive or delete on the server the files that these arrivals are copies of.
+
+    A file that has changed there since it was downloaded is left: it is new.
+    """
+    place = _place(table, downloads, env)
+    copies = remote_copies.remembered(place.folder)
+    due = [copies[a.origin] for a in arrivals if a.origin in copies]
+    due = [copy for copy in due if not copy.settled]
+    if due and not place.keeps:
+        asyncio.run(_settle(place, connection(table, env), project_root, due, copies))
+
+
+def _place(table: SourceTable, downloads: Path, env: Mapping[str, str]) -> Place:
     if table.ingest is None:
-        return ()
-    pattern = resolve(table.ingest.location, env, "location")
-    connection = {
-        key: resolve(value, env, f"connection.{key}")
-        for key, value in table.ingest.connection.items()
-    }
-    if not connection.get("host"):
+        raise FetchError(f"{table.source}.{table.name} is not declared rightly: see its problem")
+    host = resolve(table.ingest.connection.get("host", ""), env, "connection.host")
+    if not host:
         raise FetchError("connector sftp needs `connection.host`")
-    folder = downloads / table.source / table.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(_download(pattern, connection, project_root, folder))
+    pattern = resolve(table.ingest.location, env, "location")
+    return Place(
+        host,
+        table.ingest.location,
+        pattern,
+        downloads / table.source / table.name,
+        table.ingest.options,
+    )
 
 
-async def _download(
-    pattern: str, connection: Mapping[str, str], project_root: Path, folder: Path
-) -> tuple[Arrival, ...]:
-    import asyncssh
-
-    host = connection["host"]
-    async with await _connect(connection, project_root) as ssh:
+async def _fetch(place: Place, login: Mapping[str, str], project_root: Path) -> tuple[Arrival, ...]:
+    """Connect, list and download; again, when the connection was lost on the way."""
+    copies = remote_copies.remembered(place.folder)
+    failures: dict[str, str] = {}
+    lost: str | None = None
+    for attempt in range(CONNECTIONS):
         try:
-            sftp = await asyncio.wait_for(ssh.start_sftp_client(), CONNECT_SECONDS)
-            found = await asyncio.wait_for(sftp.glob(pattern), SILENCE_SECONDS)
-        except asyncssh.SFTPNoSuchFile:
-            raise FetchError(
-                f"nothing on {host} matches `location: {pattern}`: look at the folder there, or "
-                "correct `location`"
-            ) from None
-        except (asyncssh.Error, OSError, TimeoutError) as error:
-            raise FetchError(
-                f"listing `location: {pattern}` on {host} failed ({_name(error)}): check that the "
-                "user may read that folder"
-            ) from None
-        arrivals = []
-        for remote in sorted(str(path) for path in found):
-            try:
-                path = await _bring(sftp, remote, folder)
-            except (asyncssh.Error, OSError, TimeoutError) as error:
-                raise FetchError(
-                    f"downloading {remote} from {host} failed ({_name(error)}): run again; what "
-                    "was complete before is kept"
-                ) from None
-            if path is not None:
-                arrivals.append(Arrival(path, f"sftp://{host}/{remote.lstrip('/')}"))
-    if not arrivals:
-        raise FetchError(f"`location: {pattern}` on {host} matches no file, only folders")
+            failures, lost = await _session(place, login, project_root, copies), None
+            break
+        except _lost() as error:
+            lost = sftp_login.name(error)
+        except FetchError as error:
+            if attempt == 0:
+                raise
+            lost = str(error)
+        await asyncio.sleep(PAUSE_SECONDS)
+    arrivals = [
+        Arrival(place.folder / copy.name, copy.origin)
+        for copy in copies.values()
+        if copy.origin not in failures and fnmatch.fnmatchcase(copy.remote, place.pattern)
+    ]
+    if lost is not None:
+        failures[place.location] = (
+            f"the connection to {place.host} was lost {CONNECTIONS} times ({lost}): run again; "
+            "what is here already is kept, and a file that broke off goes on where it stopped"
+        )
+    arrivals += [Arrival(Path(), origin, error) for origin, error in failures.items()]
     return tuple(arrivals)
 
 
-async def _connect(
-    connection: Mapping[str, str], project_root: Path
-) -> asyncssh.SSHClientConnection:
-    """Log in, with the key or password given and nothing else (no agent, no ~/.ssh/config)."""
+async def _session(
+    place: Place, login: Mapping[str, str], project_root: Path, copies: dict[str, Copy]
+) -> dict[str, str]:
+    """One connection's work; `copies` gets what was brought. Errors by origin."""
     import asyncssh
 
-    host, port = connection["host"], connection.get("port", "22")
-    if not port.isdigit():
-        raise FetchError(f"`connection.port: {port}` is not a number")
-    options: dict[str, Any] = {"agent_path": None, "config": None, "client_keys": None}
-    if connection.get("private_key"):
-        key = project_root / Path(connection["private_key"]).expanduser()
+    failures = {}
+    async with await sftp_login.connect(login, project_root) as ssh:
+        sftp = await asyncio.wait_for(ssh.start_sftp_client(), sftp_login.CONNECT_SECONDS)
+        found = await sftp_files.listed(sftp, place)
+        for origin in [origin for origin, copy in copies.items() if not copy.settled]:
+            if copies[origin].remote in found:
+                continue
+            if place.keeps:
+                del copies[origin]  # gone from the server, by somebody else's hand
+            else:  # by ours, and then we were killed before that was written down
+                copies[origin] = replace(copies[origin], settled=True)
+        changed = {
+            remote: stamp
+            for remote, stamp in found.items()
+            if place.origin(remote) not in copies
+            or copies[place.origin(remote)].stamp != stamp
+            or copies[place.origin(remote)].settled
+        }
+        for remote, stamp in (await sftp_files.quiet(sftp, place, changed)).items():
+            origin = place.origin(remote)
+            try:
+                copies[origin] = await sftp_files.bring(sftp, place, remote, stamp)
+            except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+                raise
+            except (asyncssh.SFTPError, sftp_files.BrokenFileError) as error:
+                words = str(error) if isinstance(error, sftp_files.BrokenFileError) else None
+                failures[origin] = (
+                    f"downloading {remote} from {place.host} failed "
+                    f"({words or sftp_login.name(error)}): run again, and look at the file there "
+                    "if it fails again"
+                )
+                continue
+            remote_copies.remember(place.folder, copies)
+    return failures
+
+
+async def _settle(
+    place: Place,
+    login: Mapping[str, str],
+    project_root: Path,
+    due: list[Copy],
+    copies: dict[str, Copy],
+) -> None:
+    import asyncssh
+
+    async with await sftp_login.connect(login, project_root) as ssh:
         try:
-            options["client_keys"] = [asyncssh.read_private_key(key)]
-        except (OSError, asyncssh.KeyImportError) as error:
+            sftp = await asyncio.wait_for(ssh.start_sftp_client(), sftp_login.CONNECT_SECONDS)
+            for copy in due:
+                stamp = await sftp_files.stamp_of(sftp, copy.remote)
+                if stamp is not None and stamp != copy.stamp:
+                    continue
+                if stamp is not None:
+                    await asyncio.wait_for(sftp_files.put_away(sftp, place, copy), SILENCE_SECONDS)
+                copies[copy.origin] = replace(copy, settled=True)
+                remote_copies.remember(place.folder, copies)
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            verb = place.options["after"]
             raise FetchError(
-                f"`connection.private_key` {key.name} cannot be read ({_name(error)}): it is the "
-                "path of an unencrypted private key, relative to the project's root"
+                f"`after: {verb}` on {place.host} failed ({sftp_login.name(error)}): check that "
+                "the user may write there; the rows are loaded, and the next run tries again"
             ) from None
-    if connection.get("password"):
-        options["password"] = connection["password"]
-    known_hosts = connection.get("known_hosts", "~/.ssh/known_hosts")
-    if known_hosts == "none":
-        options["known_hosts"] = None
-    else:
-        path = project_root / Path(known_hosts).expanduser()
-        if not path.is_file():
-            raise FetchError(
-                f"`connection.known_hosts` {known_hosts} is not a file: make it with "
-                f"`ssh-keyscan -p {port} {host}`, checking the key with the server's owner"
-            )
-        options["known_hosts"] = str(path)
-    if connection.get("username"):
-        options["username"] = connection["username"]
-    try:
-        return await asyncssh.connect(
-            host,
-            int(port),
-            connect_timeout=CONNECT_SECONDS,
-            login_timeout=CONNECT_SECONDS,
-            keepalive_interval=15,
-            **options,
-        )
-    except asyncssh.HostKeyNotVerifiable:
-        raise FetchError(
-            f"{host} shows a host key that `connection.known_hosts` does not have: if the server "
-            f"is right, add it with `ssh-keyscan -p {port} {host}`"
-        ) from None
-    except asyncssh.PermissionDenied:
-        raise FetchError(
-            f"{host} refused the login: check `connection.username` and `connection.private_key` "
-            "or `connection.password`"
-        ) from None
-    except (asyncssh.Error, OSError, TimeoutError) as error:
-        raise FetchError(
-            f"{host}:{port} cannot be reached ({_name(error)}): check `connection.host` and "
-            "`connection.port`, and that the server is up"
-        ) from None
 
 
-async def _bring(sftp: asyncssh.SFTPClient, remote: str, folder: Path) -> Path | None:
-    """Download one file unless the copy here is of the same size and time; None for a folder."""
+def _lost() -> tuple[type[BaseException], ...]:
+    """The errors that say that the connection is gone, not that a file is wrong."""
     import asyncssh
 
-    attrs = await asyncio.wait_for(sftp.stat(remote), SILENCE_SECONDS)
-    if attrs.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
-        return None
-    # The server chose the name: only its last part is used, and never as a way out of the folder.
-    name = PurePosixPath(remote).name
-    prefix = hashlib.sha256(str(PurePosixPath(remote).parent).encode()).hexdigest()[:8]
-    path = folder / f"{prefix}-{name}"
-    memory = _remembered(folder)
-    stamp = [attrs.size, attrs.mtime]
-    if path.is_file() and memory.get(path.name) == stamp and path.stat().st_size == attrs.size:
-        return path
-    partial = folder / f".{path.name}.partial"
-    with partial.open("wb") as target:
-        async with await asyncio.wait_for(sftp.open(remote, "rb"), SILENCE_SECONDS) as source:
-            while block := await asyncio.wait_for(source.read(BLOCK_BYTES), SILENCE_SECONDS):
-                target.write(cast(bytes, block))
-    after = await asyncio.wait_for(sftp.stat(remote), SILENCE_SECONDS)
-    if partial.stat().st_size != after.size or [after.size, after.mtime] != stamp:
-        partial.unlink()
-        raise OSError("the file changed or broke off while it was read")
-    partial.replace(path)
-    memory[path.name] = stamp
-    swap = folder / f"{MEMORY}.partial"
-    swap.write_text(json.dumps(memory, indent=1, sort_keys=True), "utf-8")
-    swap.replace(folder / MEMORY)
-    return path
-
-
-def _remembered(folder: Path) -> dict[str, Any]:
-    try:
-        remembered = json.loads((folder / MEMORY).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}  # nothing known: everything is downloaded again, which is only slower
-    return remembered if isinstance(remembered, dict) else {}
-
-
-def _name(error: BaseException) -> str:
-    """What kind of error it was, and the system's own words for it where there are any."""
-    words = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return asyncssh.Error, OSError, TimeoutError

@@ -16,6 +16,11 @@ COMMANDS = {
     "explain": "Why are these records one customer?",
     "sql": "Query the published file.",
     "ui": "Dagster: lineage, runs, checks, backfills.",
+    "sources": "Every source, its freshness, and how much of it is linked.",
+    "source": "Add a source.",
+    "backfill": "Load the partitions of a window again.",
+    "load": "Load one file, with an answer for every row.",
+    "init": "A project for a company of your own.",
 }
 
 EXIT_COMPLETE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3

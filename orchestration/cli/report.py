@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.cli.status import audience_sizes
 from orchestration.home import Home
-from orchestration.warehouse import read_published
+from orchestration.warehouse import quote, read_published
 
 SHOWN_ATTRIBUTES = (
     "first_name", "last_name", "email", "phone", "birth_date", "address_line1", "city", "postal_code",
@@ -38,6 +38,21 @@ def show(home: Home, outcome: dict[str, Any]) -> None:
         _audiences(console, audience_sizes(con))
     _syncs(console, outcome["syncs"])
     _ending(console, home, outcome, example)
+
+
+def audience_sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Customers in each audience, by the audience's name."""
+    names = con.execute(
+        """
+        select table_name from information_schema.tables
+        where table_schema = 'audiences' and table_name like 'aud\\_%' escape '\\'
+        order by 1
+        """
+    ).fetchall()
+    return {
+        name: con.execute(f"select count(*) from audiences.{quote(name)}").fetchall()[0][0]
+        for (name,) in names
+    }
 
 
 def _sources(console: Console, con: Any) -> None:
@@ -159,6 +174,9 @@ def _ending(console: Console, home: Home, outcome: dict[str, Any], example: str 
         f"\n[bold]Published[/]  {home.shown(home.published)}"
         f"   ({outcome['status']} in {outcome['seconds']:.0f} s, as of {outcome['as_of']} UTC)"
     )
+    if outcome["sample"]:
+        page = home.shown(home.sample / "email_tool" / "index.html")
+        console.print(f"[bold]Delivered[/]  what the email tool got: {page}")
     console.print("[bold]Next[/]")
     console.print(f"  .venv/bin/mainstem explain {example or '<customer>'}", style="cyan")
     console.print(

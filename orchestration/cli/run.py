@@ -18,8 +18,6 @@ from orchestration.progress import Progress, to_terminal
 if TYPE_CHECKING:
     import dagster as dg
 
-COMMAND_TAG = "mainstem/command"
-
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on standard output.")
@@ -68,7 +66,7 @@ def execute(home: Home, progress: Progress) -> dict[str, Any]:
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={COMMAND_TAG: "run"},
+            tags={history.COMMAND_TAG: "run"},
         )
     errors = _errors(result)
     left_out = assembly.mainstem.left_out

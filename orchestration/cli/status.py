@@ -9,8 +9,9 @@ import click
 import duckdb
 
 from orchestration import lock
+from orchestration.cli import report
 from orchestration.home import find_home
-from orchestration.warehouse import quote, read_published
+from orchestration.warehouse import read_published
 
 LOADS = """
     select source || '.' || table_name as "table", max(finished_at) as loaded_at,
@@ -48,30 +49,13 @@ def command(as_json: bool) -> None:
             "loads": _rows(con, LOADS),
             "failures": _rows(con, FAILURES),
             "identity": next(iter(_rows(con, IDENTITY)), None),
-            "audiences": audience_sizes(con),
+            "audiences": report.audience_sizes(con),
             "syncs": _rows(con, SYNCS),
         }
     if as_json:
         print(json.dumps(state, indent=2, default=str))
     else:
-        from orchestration.cli import report
-
         report.show_status(home, state)
-
-
-def audience_sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Customers in each audience, by the audience's name."""
-    names = con.execute(
-        """
-        select table_name from information_schema.tables
-        where table_schema = 'audiences' and table_name like 'aud\\_%' escape '\\'
-        order by 1
-        """
-    ).fetchall()
-    return {
-        name: con.execute(f"select count(*) from audiences.{quote(name)}").fetchall()[0][0]
-        for (name,) in names
-    }
 
 
 def _rows(con: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ def build() -> Any:
                 rules.read(mainstem.home.rules),
                 run_id=context.run_id,
                 now=mainstem.now,
-                progress=mainstem.progress.say,
+                progress=lambda step: mainstem.progress.say(f"identity: {step}"),
             )
             rows = {
                 table: con.execute(f"select count(*) from identity.{quote(table)}").fetchall()[0][0]

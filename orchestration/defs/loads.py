@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion import fetch, ledger, load
+from ingestion import fetch, ledger, load, partitions
 from ingestion.sources import FetchError, LoadResult, SourceTable
 from orchestration.runtime import Mainstem
 
@@ -43,7 +43,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("load"):
-            results = _load(mainstem, table, problem, context.run_id)
+            results = load_one(mainstem, partitions.whole(table), problem, context.run_id)
         failed = [result for result in results if result.status == "failed"]
         for result in failed:
             mainstem.leave_out(f"{table.source}.{table.name}: {result.error}")
@@ -80,19 +80,24 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
     return load_table
 
 
-def _load(
+def load_one(
     mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
 ) -> Sequence[LoadResult]:
     """Fetch with no database open, then load. What cannot be had becomes a failed load."""
     try:
         if problem is not None:
             raise FetchError(problem)
-        arrivals = fetch.fetch(
-            table,
-            project_root=mainstem.home.root,
-            downloads=mainstem.home.downloads,
-            env=mainstem.environment(),
-        )
+        places: Any = {
+            "project_root": mainstem.home.root,
+            "downloads": mainstem.home.downloads,
+            "env": mainstem.environment(),
+        }
+        since = None
+        if table.ingest and table.ingest.cursor:
+            with mainstem.warehouse() as con:
+                ledger.ensure(con, [table])
+                since = ledger.high_water(con, table)
+        arrivals = fetch.fetch(table, since=since, **places)
     except FetchError as error:
         with mainstem.warehouse() as con:
             ledger.ensure(con, [table])
@@ -100,4 +105,11 @@ def _load(
             return [load.record_failure(con, table, origin, str(error), run_id, mainstem.now)]
     with mainstem.warehouse() as con:
         ledger.ensure(con, [table])
-        return load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)
+        ledger.arrived(con, table)
+        results = load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)
+    stands = {result.origin for result in results if result.status != "failed"}
+    try:
+        fetch.settle(table, [a for a in arrivals if a.origin in stands], **places)
+    except FetchError as error:
+        mainstem.leave_out(f"{table.source}.{table.name}: {error}")
+    return results

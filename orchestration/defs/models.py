@@ -65,7 +65,10 @@ def build(project: Project) -> Any:
                     metadata=_metadata(work, unique_id),
                 )
         for test in (
-            node for node in manifest["nodes"].values() if node["resource_type"] == "test"
+            node
+            for node in manifest["nodes"].values()
+            # dbt keeps the tests of a model that is switched off, depending on nothing.
+            if node["resource_type"] == "test" and node["depends_on"]["nodes"]
         ):
             key = get_asset_check_key_for_test(
                 manifest, translator, test["unique_id"], project=None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.projects import ROOT
 
@@ -38,6 +39,9 @@ def events() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, tuple[str, set[str]]]:
+    """The labels of the sources that are switched on."""
+    project = yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text("utf-8"))
+    switched_on = project["vars"]["sources"]
     with (COMPANY / "truth" / "contacts.csv").open(encoding="utf-8") as file:
         return {
             f"{row['source_system']}:{row['source_record_id']}": (
@@ -45,6 +49,7 @@ def truth() -> dict[str, tuple[str, set[str]]]:
                 set(row["traps"].split()),
             )
             for row in csv.DictReader(file)
+            if row["source_system"] in switched_on
         }
 
 
@@ -143,6 +148,33 @@ def test_loads_add_up_to_the_lines_of_the_files(road: Any) -> None:
         with gzip.open(COMPANY / "stores" / name, "rt", encoding="utf-8") as file:
             assert loads[name][0] == sum(1 for _ in file) - 1
             assert loads[name][3] == 1, "a malformed line in each month"
+
+
+def test_every_canonical_table_that_the_sample_can_fill_has_rows(road: Any) -> None:
+    tables = [
+        table
+        for (table,) in road.query(
+            "select table_name from information_schema.tables where table_schema = 'canonical'"
+        )
+    ]
+    assert {"products", "campaigns", "ad_spend_daily", "email_events", "calls"} <= set(tables)
+    counts = {t: road.query(f'select count(*) from canonical."{t}"')[0][0] for t in tables}
+    assert [t for t in tables if counts[t] == 0] == []
+    with (COMPANY / "ads" / "search_ads.csv").open(encoding="utf-8") as file:
+        cents = sum(
+            round(100 * float(row["Cost"]))
+            for row in csv.DictReader(file)
+            if not row["Day"].startswith("Total")
+        )
+    assert road.query(
+        "select (100 * sum(spend))::bigint from canonical.ad_spend_daily where platform = 'google_ads'"
+    ) == [(cents,)]
+    assert road.query(
+        """
+        select count(*) from canonical.support_tickets as t
+        left join identity.crosswalk as x on x.node_key = t.contact_key where x.customer_id is null
+        """
+    ) == [(0,)]
 
 
 def test_abandoned_carts_equal_a_count_by_hand(road: Any, events: list[dict[str, Any]]) -> None:

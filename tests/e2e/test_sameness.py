@@ -49,6 +49,10 @@ def shuffle_company(company: Path) -> None:
                 shuffle_lines(path.read_text(encoding="utf-8"), chance, header=False),
                 encoding="utf-8",
             )
+        elif path.parent.name == "support":
+            document = json.loads(path.read_text(encoding="utf-8"))
+            chance.shuffle(document["tickets"])
+            path.write_text(json.dumps(document), encoding="utf-8")
         elif path.parent.name == "shop":
             rows = json.loads(path.read_text(encoding="utf-8"))
             chance.shuffle(rows)
@@ -67,7 +71,7 @@ def test_killed_five_times_and_run_again_equals_a_run_that_went_through(
     for at, after_seconds in (
         ("load crm.contacts", 0.05),
         ("dbt: building", 1.5),
-        ("probabilistic evidence", 1.0),
+        ("identity: probabilistic evidence", 1.0),
         ("published", 0.1),
         ("sync abandoned_cart_to_email_tool", 0.05),
     ):

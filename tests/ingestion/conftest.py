@@ -35,6 +35,7 @@ class Project:
     ) -> SourceTable:
         """Declare the table (a column is a type, or a type and its meta) and make it."""
         block = {"connector": "files", "location": f"drop/{name}*", **(ingest or {})}
+        block = {key: value for key, value in block.items() if value is not None}
         listed = [
             {"name": column, "data_type": given}
             if isinstance(given, str)

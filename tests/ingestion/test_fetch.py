@@ -185,7 +185,7 @@ def test_a_damaged_copy_or_memory_is_downloaded_again(server, tmp_path):
 
 def test_a_password_from_the_environment_logs_in(server, tmp_path):
     drop(server, "a.csv", "x")
-    connection = server.connection(password="${SFTP_PASSWORD}")  # noqa: S106
+    connection = server.connection(password="${SFTP_PASSWORD}")
     del connection["private_key"]
     declared = table("sftp", "/drop/*.csv", connection)
     assert len(bring(declared, tmp_path, {"SFTP_PASSWORD": "right"})) == 1

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,33 @@ class Company:
     truth: list[Row]
     events: list[dict[str, Any]]
     broken_events: int
+    app_accounts: list[dict[str, Any]]
+    app_purchases: list[dict[str, Any]]
+    tickets: list[dict[str, Any]]
+    registrations: list[dict[str, Any]]
+    telemetry: list[dict[str, Any]]
+    mail: list[dict[str, Any]]
+    calls: list[Row]
+    deals: list[Row]
+    search_ads: list[Row]
+    social_ads: list[Row]
+
+
+def table(name: str) -> list[dict[str, Any]]:
+    """A table of the app's database."""
+    path = COMPANY / "app/app.sqlite"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as con:
+        con.row_factory = sqlite3.Row
+        return [dict(row) for row in con.execute(f"select * from {name}")]
+
+
+def good_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of an NDJSON file that are JSON."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
 
 
 def _read_crm(path: Path) -> str:
@@ -70,4 +99,14 @@ def company() -> Company:
         truth=rows_of((COMPANY / "truth/contacts.csv").read_text()),
         events=events,
         broken_events=broken,
+        app_accounts=table("accounts"),
+        app_purchases=table("purchases"),
+        tickets=json.loads((COMPANY / "support/tickets.json").read_text())["tickets"],
+        registrations=good_lines(COMPANY / "device/registrations.ndjson"),
+        telemetry=good_lines(COMPANY / "device/telemetry.ndjson"),
+        mail=good_lines(COMPANY / "mailer/webhook.ndjson"),
+        calls=rows_of((COMPANY / "calls/calls.csv").read_text()),
+        deals=rows_of((COMPANY / "offline/conversions.csv").read_text()),
+        search_ads=rows_of((COMPANY / "ads/search_ads.csv").read_text()),
+        social_ads=rows_of((COMPANY / "ads/social_ads.csv").read_text()),
     )

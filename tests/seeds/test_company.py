@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -30,6 +32,13 @@ def accepted_signups(company):
     return [row for row in company.signups if is_timestamp(row["signed_up_at"])]
 
 
+def dump_of(database: bytes) -> list[str]:
+    """What is in an SQLite file; its pages may differ between SQLite's versions."""
+    with closing(sqlite3.connect(":memory:")) as con:
+        con.deserialize(database)
+        return list(con.iterdump())
+
+
 def test_the_committed_files_are_what_the_generator_writes():
     built = build(SEED, 5000)
     committed = {p.relative_to(COMPANY).as_posix() for p in COMPANY.rglob("*") if p.is_file()}
@@ -38,6 +47,8 @@ def test_the_committed_files_are_what_the_generator_writes():
         on_disk = (COMPANY / name).read_bytes()
         if name.endswith(".gz"):
             assert gzip.decompress(on_disk) == gzip.decompress(content), name
+        elif name.endswith(".sqlite"):
+            assert dump_of(on_disk) == dump_of(content), name
         else:
             assert on_disk == content, name
 
@@ -51,6 +62,9 @@ def test_truth_has_each_accepted_contact_once(company):
     keys = [("shop", str(c["id"])) for c in company.customers]
     keys += [("crm", row["ContactID"]) for row in company.contacts]
     keys += [("stores", row["card_no"]) for row in company.cards]
+    keys += [("app", row["account_id"]) for row in company.app_accounts]
+    keys += [("support", who) for who in {t["requester"]["id"] for t in company.tickets}]
+    keys += [("device", row["owner_id"]) for row in company.registrations]
     seen: Counter[str] = Counter()
     for row in accepted_signups(company):
         digest = hashlib.sha256("\x1f".join(row.values()).encode()).hexdigest()[:32]
@@ -60,7 +74,7 @@ def test_truth_has_each_accepted_contact_once(company):
     assert truth == Counter(keys)
     assert max(truth.values()) == 1
     assert max(seen.values()) > 1, "some sign-up was submitted twice"
-    assert len({row["person_id"] for row in company.truth}) == 5000
+    assert len({row["person_id"] for row in company.truth}) == 5080
 
 
 def test_malformed_input_is_there(company):
@@ -110,6 +124,15 @@ def contact_points(company, plain: bool):
         found["crm", row["ContactID"]] = points
     for row in company.cards:
         found["stores", row["card_no"]] = [value(row["email"]), value(row["phone"])]
+    for row in company.app_accounts:
+        found["app", row["account_id"]] = [value(row["email"])]
+    for ticket in company.tickets:
+        who = ticket["requester"]
+        found.setdefault(("support", who["id"]), []).extend(
+            [value(who["email"]), value(who["phone"])]
+        )
+    for row in company.registrations:
+        found["device", row["owner_id"]] = [value(row["owner"]["email"])]
     return found
 
 
@@ -146,7 +169,7 @@ def test_every_kind_of_trap_occurs(company):
     rare = {"wrong_shop_no": 2, "kiosk_phone": 10}
     labels = """shared_email shared_phone role_email placeholder twin jr_sr name_change nickname
     initial typo swapped transliterated email_case gmail_dots plus_tag dob_swapped moved
-    wrong_shop_no kiosk_phone"""
+    wrong_shop_no kiosk_phone native_script"""
     for label in labels.split():
         assert traps[label] >= rare.get(label, 20), label
 

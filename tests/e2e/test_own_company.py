@@ -1,0 +1,98 @@
+"""A company of one's own, from an empty folder to golden records, by the commands alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+GUESTS = """guest_no,name,email,phone,invited_at
+G1,Wilhelmina Quartermaine,wilhelmina@quartermaine.example.org,,2026-06-01 10:00:00
+G2,Otto Lindqvist,otto@lindqvist.example.org,+46 8 123 456,2026-06-02 10:00:00
+"""
+TURNSTILE = """ticket;surname;given name;e-mail;came
+7;Quartermaine;Wilhelmina;wilhelmina@quartermaine.example.org;03.06.2026
+8;Nguyen;Linh;linh@nguyen.example.org;13.06.2026
+"""
+
+
+@pytest.fixture
+def own(elsewhere: Any, tmp_path: Path) -> Any:
+    """A project made by `mainstem init` in an empty folder."""
+    folder = tmp_path / "own"
+    elsewhere.command("init", str(folder))
+    elsewhere.project, elsewhere.home = folder, folder / "data"
+    return elsewhere
+
+
+def test_from_an_empty_folder_to_golden_records(own: Any) -> None:
+    drop = own.project / "drop"
+    (drop / "guests.csv").write_text(GUESTS, encoding="utf-8")
+    (drop / "turnstile.csv").write_text(TURNSTILE, encoding="utf-8")
+    added = own.command("source", "add", "drop/guests.csv", "--name", "guests").stdout
+    assert "email (email)" in added
+    own.command(
+        "source", "add", "drop/turnstile.csv", "--name", "turnstile", "--location", "drop/turn*.csv"
+    )
+    again = own.command("source", "add", "drop/guests.csv", "--name", "guests", check=False)
+    assert again.returncode == 1
+    assert "already" in again.stderr
+
+    assert own.run()["status"] == "complete"
+    golden = own.query(
+        "select source_count, count(*) from marts.golden_customers group by 1 order by 1"
+    )
+    assert golden == [(1, 2), (2, 1)], "one of three people is known to both systems"
+
+    inventory = {
+        entry["source"]: entry for entry in json.loads(own.command("sources", "--json").stdout)
+    }
+    assert (inventory["guests"]["contacts"], inventory["guests"]["linked"]) == (2, 1)
+    assert inventory["turnstile"]["known_nowhere_else"] == 1
+    assert "have identifiers that no other source has" in own.command("sources").stdout
+
+    # One more file, by hand: first what would happen, then for real; one row of it is wrong.
+    more = own.project / "more.csv"
+    more.write_text(
+        "guest_no,name,email,phone,invited_at\nG3,Linh Nguyen,linh@nguyen.example.org,,2026-06-20 10:00:00\n"
+        "G4,Nobody,,,tomorrow\n",
+        encoding="utf-8",
+    )
+    arguments = ("load", "more.csv", "--source", "guests", "--table", "guests")
+    dry = json.loads(own.command(*arguments, "--dry-run", "--json").stdout)
+    assert (dry["rows_read"], dry["rows_loaded"], dry["rows_quarantined"]) == (2, 1, 1)
+    assert dry["refused"][0]["column"] == "invited_at"
+    assert "invited_at" in own.command(*arguments).stdout
+    assert own.run()["status"] == "complete"
+    assert own.query("select count(*) from marts.golden_customers where source_count = 2") == [(2,)]
+    unknown = own.command("load", "more.csv", "--source", "guest", "--table", "guests", check=False)
+    assert unknown.returncode == 2
+    assert "guests.guests" in unknown.stderr
+
+
+def test_init_does_not_touch_a_project_that_is_there(elsewhere: Any) -> None:
+    before = sorted(elsewhere.project.rglob("*"))
+    done = elsewhere.command("init", str(elsewhere.project), check=False)
+    assert done.returncode == 1
+    assert sorted(elsewhere.project.rglob("*")) == before
+
+
+def test_a_backfill_reconciles_and_may_be_repeated(elsewhere: Any) -> None:
+    arguments = ("backfill", "stores", "--from", "2026-04-10", "--to", "2026-05-31", "--json")
+    first = json.loads(elsewhere.command(*arguments).stdout)
+    assert [row["partition"] for row in first] == ["2026-04-01", "2026-05-01"]
+    for row in first:
+        assert (
+            row["rows_read"] == row["rows_loaded"] + row["rows_duplicate"] + row["rows_quarantined"]
+        )
+        assert row["rows_loaded"] > 1_000
+    assert json.loads(elsewhere.command(*arguments).stdout) == first
+    nothing = elsewhere.command(
+        "backfill", "crm", "--from", "2026-04-10", "--to", "2026-05-31", check=False
+    )
+    assert nothing.returncode == 2
+    assert "partition" in nothing.stderr

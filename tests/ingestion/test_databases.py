@@ -1,0 +1,302 @@
+"""Tables and queries of real databases: typed, whole or from a cursor on, once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion import fetch, ledger, load
+from ingestion.sources import FetchError
+
+NOW = datetime(2026, 7, 1, 12, 0)
+ORDERS = {
+    "id": "bigint",
+    "amount": "decimal(18,2)",
+    "buyer": "varchar",
+    "ordered_on": "date",
+    "updated_at": "timestamp",
+}
+Run = Callable[[str], None]
+
+
+def unprivileged() -> list[str]:
+    """Database servers refuse to run as root: run them as nobody then."""
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] * (os.getuid() == 0)
+
+
+def home_for(server: str) -> Path:
+    """A short path that `nobody` may enter (a socket's path has at most 107 characters)."""
+    folder = Path("/tmp") / f"mainstem-test-{server}-{os.getpid()}"  # noqa: S108
+    folder.mkdir(mode=0o755)
+    if os.getuid() == 0:
+        shutil.chown(folder, "nobody", "nogroup")
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[tuple[str, Run]]:
+    """A cluster of the test's own: its URL, and what runs SQL there."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("no PostgreSQL server: apt-get install postgresql")
+    tools, home, port = found[-1].parent, home_for("pg"), free_port()
+    data, password = home / "data", home / "password"
+    password.write_text("p@ss/word")
+    password.chmod(0o644)
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "timeout": 60}
+    access = ["-A", "scram-sha-256", "--pwfile", str(password), "-E", "UTF8", "--no-sync"]
+    subprocess.run(
+        [*unprivileged(), tools / "initdb", "-D", data, "-U", "me", *access],
+        cwd="/",
+        check=True,
+        **quiet,
+    )
+    flags = f"-p {port} -k {home} -h 127.0.0.1 -c fsync=off"
+    control = [*unprivileged(), tools / "pg_ctl", "-D", data]
+    subprocess.run(
+        [*control, "-o", flags, "-l", home / "log", "-w", "start"], cwd="/", check=True, **quiet
+    )
+    env = os.environ | {"PGPASSWORD": "p@ss/word"}
+
+    def run(sql: str) -> None:
+        login = ["-h", "127.0.0.1", "-p", str(port), "-U", "me", "-d", "postgres"]
+        command = [tools / "psql", *login, "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]
+        subprocess.run(command, env=env, check=True, **quiet)
+
+    yield f"postgresql://me@127.0.0.1:{port}/postgres", run
+    subprocess.run([*control, "-m", "immediate", "-w", "stop"], cwd="/", check=True, **quiet)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[tuple[str, Run]]:
+    """A server of the test's own: its URL, and what runs SQL there."""
+    if not shutil.which("mariadbd") or not shutil.which("mariadb-install-db"):
+        pytest.skip("no MariaDB server: apt-get install mariadb-server")
+    pymysql = pytest.importorskip("pymysql", reason="pip install pymysql")
+    home, port = home_for("maria"), free_port()
+    where = ["--no-defaults", f"--datadir={home}/data"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    subprocess.run(
+        [*unprivileged(), "mariadb-install-db", *where, "--auth-root-authentication-method=normal",
+         "--skip-test-db"], check=True, timeout=60, **quiet,
+    )  # fmt: skip
+    flags = [f"--socket={home}/socket", f"--port={port}", "--bind-address=127.0.0.1"]
+    lean = ["--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", f"--pid-file={home}/pid"]
+    server = subprocess.Popen([*unprivileged(), "mariadbd", *where, *flags, *lean], **quiet)
+
+    def connect(database: str) -> Any:
+        deadline, socket = time.monotonic() + 30, f"{home}/socket"
+        while True:
+            try:
+                return pymysql.connect(
+                    unix_socket=socket, user="root", database=database, autocommit=True
+                )
+            except pymysql.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def run(sql: str, database: str = "shop") -> None:
+        with connect(database) as con, con.cursor() as cursor:
+            for statement in sql.split(";"):
+                if statement.strip():
+                    cursor.execute(statement)
+
+    run("create database shop character set utf8mb4", "mysql")
+    run("create user 'me'@'127.0.0.1' identified by 'p@ss/word';"
+        "grant select on shop.* to 'me'@'127.0.0.1'")  # fmt: skip
+    yield f"mariadb://me@127.0.0.1:{port}/shop", run
+    server.terminate()
+    server.wait(30)
+    shutil.rmtree(home)
+
+
+def bring(project, table, **env: str):
+    """Extract and load, as a run does; the origins that came."""
+    since = ledger.high_water(project.con, table)
+    arrivals = fetch.fetch(
+        table, project_root=project.root, downloads=project.root / "d", env=env, since=since
+    )
+    results = load.load(project.con, table, arrivals, run_id="r", now=NOW)
+    assert [r.error for r in results] == [None] * len(results)
+    for r in results:
+        assert r.rows_read == r.rows_loaded + r.rows_duplicate + r.rows_quarantined
+    return results
+
+
+def declare(project, url: str, columns=ORDERS, **ingest: Any):
+    connection = {"url": url}
+    if not url.startswith("sqlite"):
+        connection["password"] = "${DB_PASSWORD}"  # noqa: S105
+    block = {"connector": "database", "location": None, "connection": connection, **ingest}
+    return project.declare(block, columns)
+
+
+SECRET = {"DB_PASSWORD": "p@ss/word"}
+FIRST = """
+create table orders (id bigint primary key, amount decimal(18,2), buyer varchar(80),
+    ordered_on date, updated_at timestamp null, note text);
+insert into orders values
+    (1, 10.10, 'Zoë', '2026-06-01', '2026-06-01 10:00:00', null),
+    (2, 99999999999.99, '', '2026-06-02', '2026-06-02 10:00:00', 'gift'),
+    (3, null, null, null, null, null)
+"""
+ROWS = [
+    (1, Decimal("10.10"), "Zoë", date(2026, 6, 1), datetime(2026, 6, 1, 10)),
+    (2, Decimal("99999999999.99"), "", date(2026, 6, 2), datetime(2026, 6, 2, 10)),
+    (3, None, None, None, None),
+]
+READ = f"select {', '.join(ORDERS)} from raw_crm.people order by id"
+
+
+@pytest.fixture(params=["postgres", "mariadb", "sqlite"])
+def database(request, project) -> tuple[str, Run]:
+    """Each engine in turn, with no table of ours in it."""
+    if request.param == "sqlite":
+        (project.root / "shop.sqlite").touch()
+
+        def run(sql: str) -> None:
+            with sqlite3.connect(project.root / "shop.sqlite") as con:
+                con.executescript(sql)
+
+        return "sqlite:///shop.sqlite", run
+    url, run = request.getfixturevalue(request.param)
+    run("drop table if exists orders")
+    return url, run
+
+
+def test_a_whole_table_replaces_itself_and_keeps_its_types(project, database):
+    url, run = database
+    run(FIRST)
+    table = declare(project, url, table="orders")
+    (first,) = bring(project, table, **SECRET)
+    place = url.replace("me@", "").replace(":" + url.rpartition(":")[2].partition("/")[0], "")
+    assert first.origin == (f"{url}/orders" if "sqlite" in url else f"{place}/orders")
+    assert project.rows(READ) == ROWS
+    extras = "select _extra::varchar from raw_crm.people where _extra is not null"
+    assert project.rows(extras) == [('{"note":"gift"}',)]
+    assert [r.status for r in bring(project, table, **SECRET)] == ["unchanged"]
+    run("delete from orders where id = 1")
+    assert [r.status for r in bring(project, table, **SECRET)] == ["loaded"]
+    assert project.rows(READ) == ROWS[1:]
+    assert len(list((project.root / "d" / "crm" / "people").iterdir())) == 1
+
+
+def test_a_cursor_brings_what_changed_and_looks_back(project, database):
+    url, run = database
+    run(FIRST)
+    cursor = {"column": "updated_at", "lookback": "2 hours"}
+    table = declare(project, url, table="orders", key="id", mode="upsert", cursor=cursor)
+    bring(project, table, **SECRET)
+    (second,) = bring(project, table, **SECRET)
+    assert second.origin.endswith("/orders?updated_at>=2026-06-02 08:00:00")
+    assert second.rows_read == 1
+    assert [r.status for r in bring(project, table, **SECRET)] == ["unchanged"]
+    # One changed, one new, and one that was written late, within the look-back.
+    run("update orders set buyer = 'Ana', updated_at = '2026-06-03 00:00:00' where id = 1")
+    run("""insert into orders values
+        (4, 4.00, 'new', '2026-06-03', '2026-06-03 09:00:00', null),
+        (5, 5.00, 'late', '2026-06-02', '2026-06-02 08:30:00', null)""")
+    (third,) = bring(project, table, **SECRET)
+    assert third.rows_read == 4
+    assert [(r[0], r[2]) for r in project.rows(READ)] == [
+        (1, "Ana"), (2, ""), (3, None), (4, "new"), (5, "late"),
+    ]  # fmt: skip
+    incremental = project.rows(READ)
+    # Incremental equals full: another declaration begins anew.
+    table = declare(project, url, table="orders", key="id", mode="upsert")
+    bring(project, table, **SECRET)
+    assert project.rows(READ) == incremental
+    total = "select sum(rows_loaded) from ops.loads where status = 'loaded'"
+    assert project.rows(total) == [(5,)]
+
+
+def test_a_query_with_a_number_for_a_cursor(project, database):
+    url, run = database
+    run(FIRST)
+    query = "select id, buyer from orders where id <> 1;"
+    columns = {"id": "bigint", "buyer": "varchar"}
+    cursor = {"column": "id", "lookback": 1}
+    table = declare(project, url, columns, query=query, key="id", cursor=cursor)
+    (first,) = bring(project, table, **SECRET)
+    assert first.origin.endswith("/query")
+    (second,) = bring(project, table, **SECRET)
+    assert second.origin.endswith("/query?id>=2")
+    assert project.rows("select id, buyer from raw_crm.people order by id") == [(2, ""), (3, None)]
+
+
+def test_what_a_server_refuses_names_the_key_and_no_secret(project, database):
+    url, run = database
+    run(FIRST)
+    for options in ({"table": "nowhere"}, {"query": "select buyer frm orders"}):
+        with pytest.raises(FetchError, match=r"check .*`table` or `query`"):
+            bring(project, declare(project, url, **options), **SECRET)
+    if "sqlite" in url:
+        with pytest.raises(FetchError, match=r"there is no SQLite file missing\.db"):
+            bring(project, declare(project, "sqlite:///missing.db", table="orders"))
+        return
+    with pytest.raises(FetchError, match=r"`connection\.url` and its variables") as refused:
+        bring(project, declare(project, url, table="orders"), DB_PASSWORD="wr0ng")
+    assert "wr0ng" not in str(refused.value)
+    closed = url.replace(url.rpartition(":")[2].partition("/")[0], str(free_port()))
+    with pytest.raises(FetchError, match=r"check `connection\.url`"):
+        bring(project, declare(project, closed, table="orders"), **SECRET)
+
+
+def test_postgresql_types_that_arrow_lacks_come_as_text(project, postgres):
+    url, _ = postgres
+    query = """select 12.50::money as m, '10.0.0.1'::inet as i, array['a', null] as a,
+        interval '1 day' as iv, '{"a": 1.10}'::jsonb as j, 1e-7::numeric as n,
+        '7c0e0b9e-8a2b-4f3e-9c39-1f9a8c7a5b11'::uuid as u,
+        timestamptz '2026-03-29 03:30:00+02' as tz, time '10:00' as t"""
+    columns = dict.fromkeys(["m", "i", "a", "iv", "j", "n", "u", "t"], "varchar") | {
+        "tz": "timestamp"
+    }
+    bring(project, declare(project, url, columns, query=query), **SECRET)
+    (row,) = project.rows(f"select {', '.join(columns)} from raw_crm.people")
+    assert row == (
+        "12.50", "10.0.0.1/32", '["a",null]', "1 day", '{"a": 1.10}', "0.0000001",
+        "7c0e0b9e-8a2b-4f3e-9c39-1f9a8c7a5b11", "10:00:00", datetime(2026, 3, 29, 1, 30),
+    )  # fmt: skip
+
+
+def test_mariadb_values_that_are_no_dates_are_quarantined(project, mariadb):
+    url, run = mariadb
+    run("""drop table if exists odd; create table odd (id bigint unsigned, d date, b blob, t time);
+        set sql_mode = ''; insert into odd values
+        (18446744073709551615, '2026-01-01', 'x', '838:59:59'), (2, '0000-00-00', 'y', null)""")
+    columns = {"id": "ubigint", "d": "date", "b": "varchar", "t": "varchar"}
+    (result,) = bring(project, declare(project, url, columns, table="odd"), **SECRET)
+    assert (result.rows_loaded, result.rows_quarantined) == (1, 1)
+    assert project.rows("select id, t from raw_crm.people") == [(2**64 - 1, "838:59:59")]
+    assert project.rows("select reason, column_name from ops.quarantine") == [
+        ("not a valid DATE", "d")
+    ]
+
+
+def test_sqlite_values_of_several_types_in_a_column_come_as_written(project):
+    with sqlite3.connect(project.root / "a.db") as con:
+        con.executescript("""create table odd (id, v);
+            insert into odd values (1, 1), (2, 'two'), (3, 0.1), (4, null), (5, x'00ff')""")
+    columns = {"id": "integer", "v": "varchar"}
+    bring(project, declare(project, "sqlite:///a.db", columns, table="odd"))
+    found = project.rows("select v from raw_crm.people order by id")
+    assert found == [("1",), ("two",), ("0.1",), (None,), ("00ff",)]
