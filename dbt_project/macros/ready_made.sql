@@ -26,8 +26,8 @@
     )
 {%- endmacro %}
 
-{# One day of one ad as a key, for tests and source_record_id: parts that are null count as ''. #}
-{% macro ad_day_key(parts) -%}
+{# Several values as one key, `|` between them; one that is null counts as ''. #}
+{% macro joined_key(parts) -%}
     {%- for part in parts -%}
         coalesce(cast({{ part }} as varchar), ''){{ " || '|' || " if not loop.last }}
     {%- endfor -%}

@@ -47,7 +47,7 @@ action_values as (
 
 renamed as (
     select
-        {{ ad_day_key(['source.date', 'source.account_id', 'source.ad_id']) }} as source_record_id,
+        {{ joined_key(['source.date', 'source.account_id', 'source.ad_id']) }} as source_record_id,
         source.date as date_day,
         'facebook_ads' as platform,
         source.account_id,

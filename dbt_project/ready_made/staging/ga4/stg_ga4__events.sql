@@ -15,7 +15,9 @@ params as (
         {{ json_keyed('event_params', 'content') }} as param_content,
         {{ json_keyed('event_params', 'term') }} as param_term,
         {{ json_keyed('event_params', 'currency') }} as param_currency,
-        {{ dbt.hash("coalesce(user_pseudo_id, '') || '|' || cast(event_timestamp as varchar) || '|' || event_name || '|' || coalesce(event_bundle_sequence_id, '') || '|' || coalesce(batch_event_index, '') || '|' || coalesce(cast(event_params as varchar), '')") }} as content_hash
+        {{ dbt.hash(joined_key([
+            'user_pseudo_id', 'event_timestamp', 'event_name', 'event_bundle_sequence_id', 'batch_event_index', 'event_params',
+        ])) }} as content_hash
     from source
 ),
 

@@ -34,7 +34,7 @@ days as (
 
 renamed as (
     select
-        {{ ad_day_key(['days.date', 'days.customer_id', 'campaign_id', 'ad_group_id', 'ad_id', 'ad_network_type']) }} as source_record_id,
+        {{ joined_key(['days.date', 'days.customer_id', 'campaign_id', 'ad_group_id', 'ad_id', 'ad_network_type']) }} as source_record_id,
         days.date as date_day,
         'google_ads' as platform,
         days.customer_id as account_id,

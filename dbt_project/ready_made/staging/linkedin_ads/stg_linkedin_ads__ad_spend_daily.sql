@@ -30,7 +30,7 @@ creatives as (
 
 renamed as (
     select
-        {{ ad_day_key(['cast(source.day as date)', 'source.creative_id']) }} as source_record_id,
+        {{ joined_key(['cast(source.day as date)', 'source.creative_id']) }} as source_record_id,
         cast(source.day as date) as date_day,
         'linkedin_ads' as platform,
         campaigns.account_id,

@@ -7,7 +7,7 @@ with source as (
 keyed as (
     select
         *,
-        {{ dbt.hash("name || '|' || coalesce(insert_id, _fivetran_id) || '|' || coalesce(distinct_id, '') || '|' || cast(cast(time as date) as varchar)") }} as event_key
+        {{ dbt.hash(joined_key(['name', 'coalesce(insert_id, _fivetran_id)', 'distinct_id', 'cast(time as date)'])) }} as event_key
     from source
 ),
 

@@ -33,7 +33,7 @@ days as (
 
 renamed as (
     select
-        {{ ad_day_key(['days.date_day', 'days.ad_id']) }} as source_record_id,
+        {{ joined_key(['days.date_day', 'days.ad_id']) }} as source_record_id,
         days.date_day,
         'tiktok_ads' as platform,
         ads.advertiser_id as account_id,
