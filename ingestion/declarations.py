@@ -32,7 +32,15 @@ INGEST_KEYS = ("connector", "location", "format", "key", "newest_by", "mode", "c
 FORMAT_KEYS = tuple(Format.__dataclass_fields__)
 COLUMN_META_KEYS = ("aliases", "format", "required")
 #: Columns that loading adds to every raw table.
-TECHNICAL_COLUMNS = ("_extra", "_record_id", "_load_id", "_origin", "_loaded_at")
+TECHNICAL_COLUMNS = (
+    "_extra",
+    "_occurrence",
+    "_load_id",
+    "_origin",
+    "_loaded_at",
+    "_deleted_at",
+    "_record_id",
+)
 Where = tuple[str | int, ...]
 
 

@@ -8,16 +8,18 @@ from datetime import datetime
 
 import duckdb
 
+from ingestion.ids import record_id
 from ingestion.sources import Problem, SourceTable
 from ingestion.sql import quoted, raw_table
 
 TECHNICAL = (
     ("_extra", "JSON"),
-    ("_record_id", "VARCHAR"),
+    ("_occurrence", "INTEGER"),
     ("_load_id", "VARCHAR"),
     ("_origin", "VARCHAR"),
     ("_loaded_at", "TIMESTAMP"),
 )
+_WANTED = "ingestion_wanted"
 _OPS = """
 create schema if not exists ops;
 create table if not exists ops.loads (
@@ -82,16 +84,16 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
     for table in tables:
         types = duckdb_types(con, table, problems)
         con.execute(f"create schema if not exists {quoted(table.schema)}")
-        declared = list(types.items())
-        body = ", ".join(f"{quoted(name)} {kind}" for name, kind in [*declared, *TECHNICAL])
         con.execute("begin")
         try:
-            con.execute(f"create table if not exists {raw_table(table)} ({body})")
-            if not _alter(con, raw_table(table), dict(declared)):
-                _set_aside(con, table, body)
-            kept = outranked_table(table)
-            if has_outranked(con, table) and not _alter(con, kept, dict(declared)):
-                con.execute(f"drop table {kept}")  # they come back when their files load again
+            con.execute(f"create table if not exists {raw_table(table)} ({body(table, types)})")
+            if not _alter(con, (table.schema, table.name), table, types):
+                _set_aside(con, table, body(table, types))
+            kept = ("ingestion", f"{table.schema}.{table.name}")
+            if has_outranked(con, table) and not _alter(con, kept, table, types):
+                con.execute(
+                    f"drop table {outranked_table(table)}"
+                )  # they come back when their files load again
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
@@ -129,23 +131,64 @@ def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
     return bool(found)
 
 
-def _alter(con: duckdb.DuckDBPyConnection, name: str, declared: dict[str, str]) -> bool:
-    """Bring a table to its declared columns; False where values do not fit a changed type."""
-    present = {row[0]: row[1] for row in con.execute(f"select * from (describe {name})").fetchall()}
-    for column, kind in declared.items():
-        if column not in present:
-            con.execute(f"alter table {name} add column {quoted(column)} {kind}")
-        elif present[column] != kind:
-            misfits = con.execute(
-                f"select count(*) from {name} where {quoted(column)} is not null "
-                f"and try_cast({quoted(column)}::varchar as {kind}) is null"
-            ).fetchall()[0][0]
-            if misfits:
-                return False
-            con.execute(
-                f"alter table {name} alter {quoted(column)} set data type {kind} "
-                f"using try_cast({quoted(column)}::varchar as {kind})"
-            )
+def body(table: SourceTable, types: dict[str, str], more: Iterable[tuple[str, str]] = ()) -> str:
+    """A raw table's columns as CREATE TABLE wants them; `more` are columns declared once."""
+    stored = ", ".join(f"{quoted(n)} {k}" for n, k in [*types.items(), *more, *TECHNICAL])
+    return f"{stored}, _deleted_at TIMESTAMP, _record_id VARCHAR as ({record_id(table, types)})"
+
+
+def _columns(
+    con: duckdb.DuckDBPyConnection, database: str, schema: str, name: str
+) -> dict[str, tuple[str, str | None]]:
+    """By column of a table: its type, and what generates it."""
+    found = con.execute(
+        "select column_name, data_type, column_default from duckdb_columns() "
+        "where database_name = ? and schema_name = ? and table_name = ?",
+        [database, schema, name],
+    )
+    return {column: (kind, default) for column, kind, default in found.fetchall()}
+
+
+def _alter(
+    con: duckdb.DuckDBPyConnection,
+    place: tuple[str, str],
+    table: SourceTable,
+    types: dict[str, str],
+) -> bool:
+    """Bring the table at (schema, name) to its declaration; False where values do not fit it.
+
+    What generates a column cannot be altered, nor the type of what it is made from: a table that
+    differs is written anew, with the columns that are declared no more.
+    """
+    schema, name = place
+    home = con.execute("select current_database()").fetchall()[0][0]
+    present = _columns(con, home, schema, name)
+    con.execute(f"create or replace temp table {_WANTED} ({body(table, types)})")
+    wanted = _columns(con, "temp", "main", _WANTED)
+    con.execute(f"drop table temp.{_WANTED}")
+    if all(present.get(column) == what for column, what in wanted.items()):
+        return True
+    old, new = (f"{quoted(schema)}.{quoted(n)}" for n in (name, f"{name}__anew"))
+    values = {}
+    for column, (kind, default) in wanted.items():
+        if default is None and column in present:
+            values[column] = quoted(column)
+            if present[column][0] != kind:
+                values[column] = f"try_cast({quoted(column)}::varchar as {kind})"
+                misfits = f"{quoted(column)} is not null and {values[column]} is null"
+                if con.execute(f"select 1 from {old} where {misfits} limit 1").fetchall():
+                    return False
+    values.setdefault("_occurrence", "1")
+    taken = {column.lower() for column in wanted}
+    more = [(c, kind) for c, (kind, default) in present.items() if c.lower() not in taken]
+    values |= {column: quoted(column) for column, _ in more}
+    con.execute(f"create table {new} ({body(table, types, more)})")
+    con.execute(
+        f"insert into {new} ({', '.join(map(quoted, values))}) "
+        f"select {', '.join(values.values())} from {old}"
+    )
+    con.execute(f"drop table {old}")
+    con.execute(f"alter table {new} rename to {quoted(name)}")
     return True
 
 

@@ -11,7 +11,8 @@ import hashlib
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,15 +116,16 @@ def _commit(  # noqa: PLR0917
     now: datetime,
     clock: float,
 ) -> LedgerEntry:
-    con.execute("begin")
-    try:
-        entry = _bring_in(con, label, reading, entry)
-        elapsed = timedelta(seconds=time.perf_counter() - clock)
-        ledger.write(con, entry, now, now + elapsed)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
+    with _any_order(con):
+        con.execute("begin")
+        try:
+            entry = _bring_in(con, label, reading, entry)
+            elapsed = timedelta(seconds=time.perf_counter() - clock)
+            ledger.write(con, entry, now, now + elapsed)
+            con.execute("commit")
+        except BaseException:
+            con.execute("rollback")
+            raise
     return entry
 
 
@@ -136,27 +138,30 @@ def _bring_in(
     """Within the transaction: old rows out, new rows in; the entry with its counts."""
     raw = raw_table(label.table)
     others = rows.remove_origin(con, label)
-    target = raw
-    if label.key:
+    compete = bool(label.key) and (others or ledger.has_outranked(con, label.table))
+    target = rows.STAGED if compete else raw
+    if compete:
         rows.make_stage(con, label)
-        target = rows.STAGED
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
-    misfit = f"from {target} where _load_id = ? and _record_id is null"
+    con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
+    misfit = f"from {target} where _load_id = ? and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
     if misfits:
         con.execute(f"delete {misfit}", [label.load_id])
+    good = inserted - misfits
     duplicates = 0
     if label.key:
-        duplicates = keys.keep_newest(con, label)
-        duplicates += keys.merge(con, label, others=others)
+        duplicates = keys.keep_newest(con, label, target, good)
+        duplicates += keys.merge(con, label) if compete else 0
     else:
-        rows.number_occurrences(con, label, others=others)
+        rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ? and _record_id is not null", [label.load_id]
+        f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
+        [label.load_id],
     ).fetchall()[0][0]
-    read = inserted - misfits + quarantined
+    read = good + quarantined
     if read != loaded + duplicates + quarantined:
         raise LoadError(
             f"its rows do not add up ({read} read, {loaded} loaded, {duplicates} duplicate, "
@@ -169,6 +174,21 @@ def _bring_in(
         rows_duplicate=duplicates,
         rows_quarantined=quarantined,
     )
+
+
+@contextmanager
+def _any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Rows may be written in any order: nothing depends on it, and it takes less time and memory.
+
+    Around a transaction, because an aborted one takes no settings.
+    """
+    query = "select current_setting('preserve_insertion_order')"
+    before = con.execute(query).fetchall()[0][0]
+    con.execute("set preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        con.execute(f"set preserve_insertion_order = {str(before).lower()}")
 
 
 def _entry(  # noqa: PLR0917
