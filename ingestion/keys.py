@@ -13,7 +13,7 @@ import duckdb
 from ingestion.ids import fingerprint, repeats, text
 from ingestion.ledger import has_outranked, outranked_table
 from ingestion.rows import REMOVED, STAGED, Load
-from ingestion.sql import literal, quoted, raw_table
+from ingestion.sql import literal, quoted, stored_table
 
 
 def _order(load: Load) -> str:
@@ -50,7 +50,7 @@ def merge(con: duckdb.DuckDBPyConnection, load: Load) -> int:
 
     Returns how many of them lost their key to another origin.
     """
-    raw, outranked = raw_table(load.table), outranked_table(load.table)
+    raw, outranked = stored_table(load.table), outranked_table(load.table)
     kept = has_outranked(con, load.table)
     if kept:
         con.execute(f"delete from {outranked} where _origin = ?", [load.origin])
@@ -64,24 +64,26 @@ def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> int:
 
     Returns how many of this load's rows lost.
     """
-    raw, outranked = raw_table(load.table), outranked_table(load.table)
-    before = f"select {load.columns}, _record_id from {raw}"
+    raw, outranked = stored_table(load.table), outranked_table(load.table)
+    before = f"select {load.columns}, {load.record_id} as _record_id from {raw}"
     if kept:
-        before += f" union all select {load.columns}, _record_id from {outranked}"
+        before += (
+            f" union all select {load.columns}, {load.record_id} as _record_id from {outranked}"
+        )
     con.execute(f"""
         create or replace temp table ingestion_contested as
         with touched as (
-            select _record_id from {STAGED} union select _record_id from {REMOVED}
+            select {load.record_id} as _record_id from {STAGED} union select _record_id from {REMOVED}
         )
         select distinct _record_id from ({before}) semi join touched using (_record_id)""")
     con.execute(f"""
         create or replace temp table ingestion_claims as
-        with claims as ({before} union all select {load.columns}, _record_id from {STAGED})
+        with claims as ({before} union all select {load.columns}, {load.record_id} as _record_id from {STAGED})
         select {load.columns}, row_number() over (
             partition by _record_id order by {_order(load)}
         ) as place
         from claims semi join ingestion_contested using (_record_id)""")
-    contested = "_record_id in (select _record_id from ingestion_contested)"
+    contested = f"{load.record_id} in (select _record_id from ingestion_contested)"
     for name in (raw, STAGED, *([outranked] if kept else [])):
         con.execute(f"delete from {name} where {contested}")
     con.execute(
@@ -115,7 +117,7 @@ def _recount(con: duckdb.DuckDBPyConnection, load: Load) -> None:
                 select distinct _load_id from ingestion_claims
                 where _load_id <> {literal(load.load_id)}
             ) as affected
-            left join {raw_table(load.table)} as stands on stands._load_id = affected._load_id
+            left join {stored_table(load.table)} as stands on stands._load_id = affected._load_id
             group by affected._load_id
         ) as standing
         where ops.loads.load_id = standing._load_id""")

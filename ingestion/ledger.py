@@ -10,7 +10,7 @@ import duckdb
 
 from ingestion.ids import record_id
 from ingestion.sources import Problem, SourceTable
-from ingestion.sql import quoted, raw_table
+from ingestion.sql import quoted, raw_view, stored_table
 
 TECHNICAL = (
     ("_extra", "JSON"),
@@ -19,9 +19,9 @@ TECHNICAL = (
     ("_origin", "VARCHAR"),
     ("_loaded_at", "TIMESTAMP"),
 )
-_WANTED = "ingestion_wanted"
 _OPS = """
 create schema if not exists ops;
+create schema if not exists ingestion;
 create table if not exists ops.loads (
     load_id varchar primary key, source varchar, table_name varchar, origin varchar,
     content_hash varchar, bytes bigint, rows_read bigint, rows_loaded bigint,
@@ -86,14 +86,7 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
         con.execute(f"create schema if not exists {quoted(table.schema)}")
         con.execute("begin")
         try:
-            con.execute(f"create table if not exists {raw_table(table)} ({body(table, types)})")
-            if not _alter(con, (table.schema, table.name), table, types):
-                _set_aside(con, table, body(table, types))
-            kept = ("ingestion", f"{table.schema}.{table.name}")
-            if has_outranked(con, table) and not _alter(con, kept, table, types):
-                con.execute(
-                    f"drop table {outranked_table(table)}"
-                )  # they come back when their files load again
+            _ensure(con, table, types)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
@@ -118,7 +111,11 @@ def duckdb_types(
 
 def outranked_table(table: SourceTable) -> str:
     """The quoted name of the table that keeps rows which lost their key to another origin."""
-    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"
+    return f"ingestion.{quoted(_outranked(table))}"
+
+
+def _outranked(table: SourceTable) -> str:
+    return f"{table.schema}.{table.name} outranked"
 
 
 def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
@@ -126,81 +123,63 @@ def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
     found = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() "
         "and schema_name = 'ingestion' and table_name = ?",
-        [f"{table.schema}.{table.name}"],
+        [_outranked(table)],
     ).fetchall()
     return bool(found)
 
 
-def body(table: SourceTable, types: dict[str, str], more: Iterable[tuple[str, str]] = ()) -> str:
-    """A raw table's columns as CREATE TABLE wants them; `more` are columns declared once."""
-    stored = ", ".join(f"{quoted(n)} {k}" for n, k in [*types.items(), *more, *TECHNICAL])
-    return f"{stored}, _deleted_at TIMESTAMP, _record_id VARCHAR as ({record_id(table, types)})"
+def body(types: dict[str, str], more: Iterable[tuple[str, str]] = ()) -> str:
+    """A stored table's columns as CREATE TABLE wants them; `more` are columns declared once."""
+    columns = [*types.items(), *more, *TECHNICAL, ("_deleted_at", "TIMESTAMP")]
+    return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
 
 
-def _columns(
-    con: duckdb.DuckDBPyConnection, database: str, schema: str, name: str
-) -> dict[str, tuple[str, str | None]]:
-    """By column of a table: its type, and what generates it."""
-    found = con.execute(
-        "select column_name, data_type, column_default from duckdb_columns() "
-        "where database_name = ? and schema_name = ? and table_name = ?",
-        [database, schema, name],
+def _ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
+    """The stored table and the view that everyone reads, within a transaction."""
+    stored = stored_table(table)
+    con.execute(f"create table if not exists {stored} ({body(types)})")
+    if not _alter(con, table, types):
+        aside = (
+            f"{quoted(table.schema)}.{quoted(f'{table.name}__before_{table.declaration_hash[:8]}')}"
+        )
+        con.execute(f"drop table if exists {aside}")
+        con.execute(f"create table {aside} as from {raw_view(table)}")
+        con.execute(f"create or replace table {stored} ({body(types)})")
+        con.execute(
+            "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
+            [table.source, table.name],
+        )
+    con.execute(
+        f"create or replace view {raw_view(table)} as "
+        f"select *, {record_id(table, types)} as _record_id from {stored}"
     )
-    return {column: (kind, default) for column, kind, default in found.fetchall()}
 
 
-def _alter(
-    con: duckdb.DuckDBPyConnection,
-    place: tuple[str, str],
-    table: SourceTable,
-    types: dict[str, str],
-) -> bool:
-    """Bring the table at (schema, name) to its declaration; False where values do not fit it.
+def _alter(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> bool:
+    """Bring the stored table and what it outranked to the declared columns.
 
-    What generates a column cannot be altered, nor the type of what it is made from: a table that
-    differs is written anew, with the columns that are declared no more.
+    False where values do not fit a changed type. What was outranked is then forgotten: it comes
+    back when its files load again.
     """
-    schema, name = place
-    home = con.execute("select current_database()").fetchall()[0][0]
-    present = _columns(con, home, schema, name)
-    con.execute(f"create or replace temp table {_WANTED} ({body(table, types)})")
-    wanted = _columns(con, "temp", "main", _WANTED)
-    con.execute(f"drop table temp.{_WANTED}")
-    if all(present.get(column) == what for column, what in wanted.items()):
-        return True
-    old, new = (f"{quoted(schema)}.{quoted(n)}" for n in (name, f"{name}__anew"))
-    values = {}
-    for column, (kind, default) in wanted.items():
-        if default is None and column in present:
-            values[column] = quoted(column)
-            if present[column][0] != kind:
-                values[column] = f"try_cast({quoted(column)}::varchar as {kind})"
-                misfits = f"{quoted(column)} is not null and {values[column]} is null"
-                if con.execute(f"select 1 from {old} where {misfits} limit 1").fetchall():
-                    return False
-    values.setdefault("_occurrence", "1")
-    taken = {column.lower() for column in wanted}
-    more = [(c, kind) for c, (kind, default) in present.items() if c.lower() not in taken]
-    values |= {column: quoted(column) for column, _ in more}
-    con.execute(f"create table {new} ({body(table, types, more)})")
-    con.execute(
-        f"insert into {new} ({', '.join(map(quoted, values))}) "
-        f"select {', '.join(values.values())} from {old}"
-    )
-    con.execute(f"drop table {old}")
-    con.execute(f"alter table {new} rename to {quoted(name)}")
+    for name in (stored_table(table), outranked_table(table)):
+        if name == outranked_table(table) and not has_outranked(con, table):
+            continue
+        described = con.execute(f"select column_name, column_type from (describe {name})")
+        present = dict(described.fetchall())
+        for column, kind in types.items():
+            if column not in present:
+                con.execute(f"alter table {name} add column {quoted(column)} {kind}")
+            elif present[column] != kind:
+                new = f"try_cast({quoted(column)}::varchar as {kind})"
+                misfits = f"{quoted(column)} is not null and {new} is null"
+                if con.execute(f"select 1 from {name} where {misfits} limit 1").fetchall():
+                    if has_outranked(con, table):
+                        con.execute(f"drop table {outranked_table(table)}")
+                    return name != stored_table(table)
+                con.execute(
+                    f"alter table {name} alter {quoted(column)} set data type {kind} using {new}"
+                )
     return True
-
-
-def _set_aside(con: duckdb.DuckDBPyConnection, table: SourceTable, body: str) -> None:
-    aside = f"{table.name}__before_{table.declaration_hash[:8]}"
-    con.execute(f"drop table if exists {quoted(table.schema)}.{quoted(aside)}")
-    con.execute(f"alter table {raw_table(table)} rename to {quoted(aside)}")
-    con.execute(f"create table {raw_table(table)} ({body})")
-    con.execute(
-        "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
-        [table.source, table.name],
-    )
 
 
 def current(

@@ -23,7 +23,7 @@ import duckdb
 from ingestion import file_text, keys, ledger, quarantine, readers, rows
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
-from ingestion.sql import raw_table
+from ingestion.sql import stored_table
 
 
 def load(
@@ -136,7 +136,7 @@ def _bring_in(
     entry: LedgerEntry,
 ) -> LedgerEntry:
     """Within the transaction: old rows out, new rows in; the entry with its counts."""
-    raw = raw_table(label.table)
+    raw = stored_table(label.table)
     others = rows.remove_origin(con, label)
     compete = bool(label.key) and (others or ledger.has_outranked(con, label.table))
     target = rows.STAGED if compete else raw

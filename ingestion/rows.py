@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import duckdb
 
 from ingestion.casts import cast, is_text
-from ingestion.ids import fingerprint, repeats, text
+from ingestion.ids import fingerprint, record_id, repeats, text
 from ingestion.ledger import TECHNICAL, body
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, quoted, raw_table
+from ingestion.sql import literal, quoted, stored_table
 
 STAGED = "temp.ingestion_staged"
 REMOVED = "temp.ingestion_removed"
@@ -44,8 +44,13 @@ class Load:
 
     @property
     def definition(self) -> str:
-        """The raw table's columns, as CREATE TABLE wants them."""
-        return body(self.table, self.types)
+        """The stored table's columns, as CREATE TABLE wants them."""
+        return body(self.types)
+
+    @property
+    def record_id(self) -> str:
+        """SQL for a row's id over those columns."""
+        return record_id(self.table, self.types)
 
 
 def typed(load: Load, reading: Reading) -> str:
@@ -92,8 +97,8 @@ def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
 
     REMOVED has the fingerprints of contents, or with a key its values as `_record_id`.
     """
-    raw = raw_table(load.table)
-    what = "_record_id" if load.key else fingerprint(load.types)
+    raw = stored_table(load.table)
+    what = load.record_id if load.key else fingerprint(load.types)
     con.execute(
         f"create or replace temp table {_bare(REMOVED)} as "
         f"select distinct {what} as {'_record_id' if load.key else 'h'} from {raw} "
@@ -122,7 +127,7 @@ def number_occurrences(
     came: with n equal rows there are the occurrences 1 to n. Rows come as the first of their kind;
     only where a fingerprint repeats is anything compared, sorted or written.
     """
-    raw = raw_table(load.table)
+    raw = stored_table(load.table)
     mine = f"_load_id = {literal(load.load_id)}"
     print_ = fingerprint(load.types)
     own = f"select {print_} as h from {raw} where {mine}"
