@@ -11,7 +11,8 @@ import hashlib
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +20,10 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import file_text, keys, ledger, quarantine, readers, rows, views
+from ingestion import file_text, in_place, keys, ledger, quarantine, readers, rows, views
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
-from ingestion.sql import raw_table
+from ingestion.sql import stored_table
 
 
 def load(
@@ -40,7 +41,7 @@ def load(
     Where several origins bring rows of one key, see `keys`; without a key, see
     `rows.number_occurrences`. `upsert` is `append` with a key that has to be declared.
     """
-    if table.ingest and table.ingest.connector == "warehouse":
+    if in_place.is_declared(table):
         return (views.show(con, table, run_id=run_id, now=_naive_utc(now)),)
     ordered = sorted(arrivals, key=lambda arrival: arrival.origin)
     return tuple(_load_one(con, table, arrival, run_id, _naive_utc(now)) for arrival in ordered)
@@ -119,15 +120,16 @@ def _commit(  # noqa: PLR0917
     now: datetime,
     clock: float,
 ) -> LedgerEntry:
-    con.execute("begin")
-    try:
-        entry = _bring_in(con, label, reading, entry)
-        elapsed = timedelta(seconds=time.perf_counter() - clock)
-        ledger.write(con, entry, now, now + elapsed)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
+    with _any_order(con):
+        con.execute("begin")
+        try:
+            entry = _bring_in(con, label, reading, entry)
+            elapsed = timedelta(seconds=time.perf_counter() - clock)
+            ledger.write(con, entry, now, now + elapsed)
+            con.execute("commit")
+        except BaseException:
+            con.execute("rollback")
+            raise
     return entry
 
 
@@ -138,29 +140,32 @@ def _bring_in(
     entry: LedgerEntry,
 ) -> LedgerEntry:
     """Within the transaction: old rows out, new rows in; the entry with its counts."""
-    raw = raw_table(label.table)
+    raw = stored_table(label.table)
     others = rows.remove_origin(con, label)
-    target = raw
-    if label.key:
+    compete = bool(label.key) and (others or ledger.has_outranked(con, label.table))
+    target = rows.STAGED if compete else raw
+    if compete:
         rows.make_stage(con, label)
-        target = rows.STAGED
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
-    misfit = f"from {target} where _load_id = ? and _record_id is null"
+    con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
+    misfit = f"from {target} where _load_id = ? and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
     if misfits:
         con.execute(f"delete {misfit}", [label.load_id])
+    good = inserted - misfits
     duplicates = 0
     if label.key:
-        duplicates = keys.keep_newest(con, label)
-        duplicates += keys.merge(con, label, others=others)
+        duplicates = keys.keep_newest(con, label, target, good)
+        duplicates += keys.merge(con, label) if compete else 0
     else:
-        rows.number_occurrences(con, label, others=others)
+        rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ? and _record_id is not null", [label.load_id]
+        f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
+        [label.load_id],
     ).fetchall()[0][0]
-    read = inserted - misfits + quarantined
+    read = good + quarantined
     if read != loaded + duplicates + quarantined:
         raise LoadError(
             f"its rows do not add up ({read} read, {loaded} loaded, {duplicates} duplicate, "
@@ -173,6 +178,21 @@ def _bring_in(
         rows_duplicate=duplicates,
         rows_quarantined=quarantined,
     )
+
+
+@contextmanager
+def _any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Rows may be written in any order: nothing depends on it, and it takes less time and memory.
+
+    Around a transaction, because an aborted one takes no settings.
+    """
+    query = "select current_setting('preserve_insertion_order')"
+    before = con.execute(query).fetchall()[0][0]
+    con.execute("set preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        con.execute(f"set preserve_insertion_order = {str(before).lower()}")
 
 
 def _entry(  # noqa: PLR0917
