@@ -217,6 +217,10 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
     cursor = (
         cursors.read(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
     )
+    if cursor is not None and block.get("mode") == "snapshot":
+        raise WrongError(
+            (*at, "mode"), "a `cursor` brings what changed, and a snapshot is the whole: drop one"
+        )
     return Ingest(
         connector=block["connector"],
         location=location,

@@ -82,7 +82,9 @@ def _load_one(
         types = ledger.duckdb_types(con, table, problems)
         if problems or table.ingest is None:
             raise LoadError(problems[0].message if problems else "its declaration has a problem")
-        label = rows.Load(table, types, entry.load_id, arrival.origin, now.isoformat())
+        label = rows.Load(
+            table, types, entry.load_id, arrival.origin, now.isoformat(), arrival.is_whole
+        )
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
             entry = _read(con, label, arrival.path, Path(folder), entry, now, clock)
         return _result(entry, "loaded")

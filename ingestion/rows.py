@@ -12,7 +12,7 @@ import duckdb
 
 from ingestion.casts import cast, is_text
 from ingestion.ids import fingerprint, record_id, repeats, text
-from ingestion.ledger import TECHNICAL, body
+from ingestion.ledger import TECHNICAL, body, has_outranked, outranked_table
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
 from ingestion.sql import literal, quoted, stored_table
@@ -30,6 +30,7 @@ class Load:
     load_id: str
     origin: str
     loaded_at: str
+    is_whole: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -98,6 +99,8 @@ def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
     REMOVED has the fingerprints of contents, or with a key its values as `_record_id`.
     """
     raw = stored_table(load.table)
+    if load.is_whole:
+        _remove_all(con, load)
     what = load.record_id if load.key else fingerprint(load.types)
     con.execute(
         f"create or replace temp table {_bare(REMOVED)} as "
@@ -107,6 +110,17 @@ def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
     )
     con.execute(f"delete from {raw} where _origin = ?", [load.origin])
     return bool(con.execute(f"select 1 from {raw} limit 1").fetchall())
+
+
+def _remove_all(con: duckdb.DuckDBPyConnection, load: Load) -> None:
+    con.execute(f"delete from {stored_table(load.table)}")
+    if has_outranked(con, load.table):
+        con.execute(f"delete from {outranked_table(load.table)}")
+    con.execute(
+        "update ops.loads set status = 'superseded' where source = ? and table_name = ? "
+        "and status = 'loaded'",
+        [load.table.source, load.table.name],
+    )
 
 
 def make_stage(con: duckdb.DuckDBPyConnection, load: Load) -> None:

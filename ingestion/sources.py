@@ -148,12 +148,14 @@ class Declarations:
 class Arrival:
     """A file that is here now (`path`), and the stable name of where it came from (`origin`).
 
-    With an `error` it is not here, and that text says why; the others still load.
+    With an `error` it is not here, and that text says why; the others still load. `is_whole` says
+    that it is all there is of a table otherwise brought piece by piece: the pieces go.
     """
 
     path: Path
     origin: str
     error: str | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
