@@ -191,8 +191,8 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         raise _WrongError(
             (*at, "newest_by"), "`newest_by` chooses between rows of one `key`: give it"
         )
-    if block.get("mode") == "upsert" and not keys:
-        raise _WrongError((*at, "mode"), "mode upsert needs a `key`")
+    if block.get("mode") in ("upsert", "snapshot") and not keys:
+        raise _WrongError((*at, "mode"), f"mode {block['mode']} needs a `key`")
     return Ingest(
         connector=block["connector"],
         location=block["location"],

@@ -20,7 +20,7 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import file_text, keys, ledger, quarantine, readers, rows
+from ingestion import drift, file_text, keys, ledger, quarantine, readers, rows, snapshots
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import stored_table
@@ -80,8 +80,8 @@ def _load_one(
             raise LoadError(problems[0].message if problems else "its declaration has a problem")
         label = rows.Load(table, types, entry.load_id, arrival.origin, now.isoformat())
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
-            entry = _read(con, label, arrival.path, Path(folder), entry, now, clock)
-        return _result(entry, "loaded")
+            entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
+        return replace(_result(entry, "loaded"), new_columns=new)
     except duckdb.FatalException:
         raise  # the database itself is broken: nothing can be written down in it
     except (LoadError, duckdb.Error, OSError, ValueError) as error:
@@ -96,7 +96,7 @@ def _read(  # noqa: PLR0917
     entry: LedgerEntry,
     now: datetime,
     clock: float,
-) -> LedgerEntry:
+) -> tuple[LedgerEntry, tuple[str, ...]]:
     """Read the file in a transaction; once more, with one kind of line end, if it has several."""
     try:
         reading = readers.reading(con, label.table, label.types, path, workspace)
@@ -115,18 +115,18 @@ def _commit(  # noqa: PLR0917
     entry: LedgerEntry,
     now: datetime,
     clock: float,
-) -> LedgerEntry:
+) -> tuple[LedgerEntry, tuple[str, ...]]:
     with _any_order(con):
         con.execute("begin")
         try:
-            entry = _bring_in(con, label, reading, entry)
+            entry, new = _bring_in(con, label, reading, entry)
             elapsed = timedelta(seconds=time.perf_counter() - clock)
             ledger.write(con, entry, now, now + elapsed)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
             raise
-    return entry
+    return entry, new
 
 
 def _bring_in(
@@ -134,11 +134,14 @@ def _bring_in(
     label: rows.Load,
     reading: readers.Reading,
     entry: LedgerEntry,
-) -> LedgerEntry:
-    """Within the transaction: old rows out, new rows in; the entry with its counts."""
+) -> tuple[LedgerEntry, tuple[str, ...]]:
+    """Within the transaction: old rows out, new rows in; the entry with its counts, and what
+    columns are new."""
     raw = stored_table(label.table)
-    others = rows.remove_origin(con, label)
-    compete = bool(label.key) and (others or ledger.has_outranked(con, label.table))
+    others = not label.is_snapshot and rows.remove_origin(con, label)
+    compete = label.is_snapshot or (
+        bool(label.key) and (others or ledger.has_outranked(con, label.table))
+    )
     target = rows.STAGED if compete else raw
     if compete:
         rows.make_stage(con, label)
@@ -148,32 +151,40 @@ def _bring_in(
     misfit = f"from {target} where _load_id = ? and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
+    complete = label.is_snapshot and (snapshots.note_present(con, label) and quarantined == misfits)
     if misfits:
         con.execute(f"delete {misfit}", [label.load_id])
     good = inserted - misfits
     duplicates = 0
     if label.key:
         duplicates = keys.keep_newest(con, label, target, good)
-        duplicates += keys.merge(con, label) if compete else 0
+        if label.is_snapshot:
+            snapshots.merge(con, label, complete=complete)
+        elif compete:
+            duplicates += keys.merge(con, label)
     else:
         rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
         f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
         [label.load_id],
     ).fetchall()[0][0]
+    if label.is_snapshot and not loaded:
+        duplicates = good  # a newer delivery stands
     read = good + quarantined
     if read != loaded + duplicates + quarantined:
         raise LoadError(
             f"its rows do not add up ({read} read, {loaded} loaded, {duplicates} duplicate, "
             f"{quarantined} quarantined): nothing was loaded, please report this"
         )
-    return replace(
+    drift_noted = drift.note(con, label, reading.undeclared)
+    entry = replace(
         entry,
         rows_read=read,
         rows_loaded=loaded,
         rows_duplicate=duplicates,
         rows_quarantined=quarantined,
     )
+    return entry, drift_noted
 
 
 @contextmanager
