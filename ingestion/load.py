@@ -8,7 +8,6 @@ the same origin, declared alike, are not loaded again.
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,18 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import drift, file_text, keys, ledger, quarantine, readers, rows, snapshots
+from ingestion import (
+    drift,
+    file_text,
+    keys,
+    known_files,
+    ledger,
+    messages,
+    quarantine,
+    readers,
+    rows,
+    snapshots,
+)
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import stored_table
@@ -67,11 +77,17 @@ def _load_one(
     clock = time.perf_counter()
     entry = _entry(con, table, arrival.origin, run_id)
     try:
-        content_hash, size = file_text.digest(arrival.path)
         standing, _ = ledger.current(con, table, arrival.origin)
-        same = (content_hash, table.declaration_hash)
-        if standing and (standing.content_hash, standing.declaration_hash) == same:
+        if standing and standing.declaration_hash != table.declaration_hash:
+            standing = None
+        if standing and known_files.is_known(con, table, arrival):
             ledger.supersede(con, standing, ("failed",))
+            return _result(standing, "unchanged")
+        marks = arrival.path.stat()
+        content_hash, size = file_text.digest(arrival.path)
+        if standing and standing.content_hash == content_hash:
+            ledger.supersede(con, standing, ("failed",))
+            known_files.remember(con, table, arrival, marks)
             return _result(standing, "unchanged")
         entry = _entry(con, table, arrival.origin, run_id, content_hash, size)
         problems: list[Problem] = []
@@ -81,11 +97,12 @@ def _load_one(
         label = rows.Load(table, types, entry.load_id, arrival.origin, now.isoformat())
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
             entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
+        known_files.remember(con, table, arrival, marks)
         return replace(_result(entry, "loaded"), new_columns=new)
     except duckdb.FatalException:
         raise  # the database itself is broken: nothing can be written down in it
     except (LoadError, duckdb.Error, OSError, ValueError) as error:
-        return _fail(con, entry, _message(error, arrival), now)
+        return _fail(con, entry, messages.message(error, arrival), now)
 
 
 def _read(  # noqa: PLR0917
@@ -254,34 +271,6 @@ def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -
         str(attempt),
     )
     return "load_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
-
-
-def _message(error: Exception, arrival: Arrival) -> str:
-    """What went wrong with a file and what to do, without a local path or anybody's data."""
-    if isinstance(error, LoadError):
-        return f"{arrival.origin}: {error}"
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        return f"{arrival.origin}: cannot be read ({error.strerror}): check the file and run again"
-    if found := re.search(r"Malformed JSON.*?at byte (\d+) in (\S+) (\d+): (.*?)\.?\s*$", text):
-        byte, unit, number, reason = found.groups()
-        return (
-            f"{arrival.origin}: {unit} {number} is malformed JSON at byte {byte} ({reason}): "
-            "deliver the file again, whole"
-        )
-    if "top-level JSON array" in text:
-        return (
-            f"{arrival.origin}: it is not a JSON array: declare `format.records`, or "
-            "`format.type: ndjson` where each line is an object"
-        )
-    if re.search("gzip|zstd|zlib|compress", text, re.IGNORECASE):
-        return (
-            f"{arrival.origin}: its compression is broken or not what its name says: deliver it "
-            "again, whole, or correct `format.compression`"
-        )
-    # DuckDB quotes values in its messages: nothing in quotes is repeated.
-    text = re.sub(r"\"[^\"]*\"|'[^']*'", "…", text).replace(str(arrival.path), arrival.origin)
-    return f"{arrival.origin}: cannot be read ({text}): check the file against `format`"
 
 
 def _result(entry: LedgerEntry, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:
