@@ -212,8 +212,8 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         raise WrongError(
             (*at, "newest_by"), "`newest_by` chooses between rows of one `key`: give it"
         )
-    if block.get("mode") == "upsert" and not keys:
-        raise WrongError((*at, "mode"), "mode upsert needs a `key`")
+    if block.get("mode") in ("upsert", "snapshot") and not keys:
+        raise WrongError((*at, "mode"), f"mode {block['mode']} needs a `key`")
     cursor = (
         cursors.read(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
     )

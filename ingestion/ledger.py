@@ -33,6 +33,13 @@ create table if not exists ops.quarantine (
     load_id varchar, row_number bigint, source varchar, table_name varchar, reason varchar,
     column_name varchar, raw varchar, quarantined_at timestamp
 );
+create table if not exists ops.drift (
+    source varchar, table_name varchar, column_name varchar, sample_type varchar, origin varchar,
+    first_seen_at timestamp, last_seen_at timestamp
+);
+create table if not exists ingestion.files (
+    source varchar, table_name varchar, origin varchar, bytes bigint, mtime_ns bigint, inode ubigint
+);
 """
 
 

@@ -38,6 +38,11 @@ class Load:
         return self.table.ingest.key if self.table.ingest else ()
 
     @property
+    def is_snapshot(self) -> bool:
+        """Whether the newest delivery is the whole truth."""
+        return bool(self.table.ingest and self.table.ingest.mode == "snapshot")
+
+    @property
     def columns(self) -> str:
         """Every column of the raw table that a load fills, quoted."""
         names = [*self.types, *(name for name, _ in TECHNICAL)]

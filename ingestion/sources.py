@@ -15,7 +15,7 @@ LOADER_VERSION = 2
 
 FormatType = Literal["csv", "json", "ndjson", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zstd"]
-Mode = Literal["append", "upsert"]
+Mode = Literal["append", "upsert", "snapshot"]
 
 
 class IngestionError(Exception):
@@ -116,6 +116,7 @@ class SourceTable:
                 "format": asdict(self.ingest.format),
                 "key": self.ingest.key,
                 "newest_by": self.ingest.newest_by,
+                "snapshot": self.ingest.mode == "snapshot",
             }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -160,7 +161,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of one arrival. rows_read = rows_loaded + rows_duplicate + rows_quarantined."""
+    """What came of one arrival. rows_read = rows_loaded + rows_duplicate + rows_quarantined.
+
+    `new_columns` are the undeclared columns that no load of this table saw before.
+    """
 
     load_id: str
     source: str
@@ -172,3 +176,4 @@ class LoadResult:
     rows_duplicate: int = 0
     rows_quarantined: int = 0
     error: str | None = None
+    new_columns: tuple[str, ...] = ()
