@@ -1,10 +1,39 @@
-"""Where an incremental extraction begins."""
+"""An incremental extraction: the column that it follows, and where it begins."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
+from ingestion import checks
+from ingestion.checks import Where
 from ingestion.sources import Cursor, FetchError
+
+CURSOR_KEYS = ("column", "lookback")
+UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+LOOKBACK = re.compile(rf"(\d+) ({'|'.join(UNIT_SECONDS)})s?")
+
+
+def read(value: Any, keys: Sequence[str], names: Sequence[str], at: Where) -> Cursor:
+    """A `cursor:` block. Raises WrongError; `keys` and `names` are the table's key and columns."""
+    block = checks.mapping(value, at)
+    checks.known(block, CURSOR_KEYS, at)
+    if not keys:
+        raise checks.WrongError(
+            at, "`cursor` brings rows again that were loaded before: give a `key`"
+        )
+    checks.declared(block.get("column"), names, (*at, "column"))
+    lookback = block.get("lookback", 0)
+    if isinstance(lookback, str) and (found := LOOKBACK.fullmatch(lookback)):
+        seconds = int(found.group(1)) * UNIT_SECONDS[found.group(2)]
+        return Cursor(column=block["column"], lookback=timedelta(seconds=seconds))
+    if isinstance(lookback, bool) or not isinstance(lookback, int) or lookback < 0:
+        raise checks.WrongError(
+            (*at, "lookback"), '`lookback` is a time such as "2 hours", or a number of ids'
+        )
+    return Cursor(column=block["column"], lookback=lookback)
 
 
 def begin(cursor: Cursor, since: str) -> str:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
+<<<<<<< HEAD
 from ingestion import connectors, rhythms
+=======
+from ingestion import connectors, cursors
+>>>>>>> work/connectors
 from ingestion.checks import (
     Where,
     WrongError,
-    declared,
     known,
-    mapping,
     nearest,
     one_of,
     secrets,
@@ -32,7 +32,6 @@ from ingestion.checks import (
 from ingestion.sources import (
     Column,
     Compression,
-    Cursor,
     Declarations,
     Format,
     FormatType,
@@ -55,13 +54,18 @@ INGEST_KEYS = (
     "partition",
     "watch",
 )
-CURSOR_KEYS = ("column", "lookback")
-UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
-LOOKBACK = re.compile(rf"(\d+) ({'|'.join(UNIT_SECONDS)})s?")
 FORMAT_KEYS = tuple(Format.__dataclass_fields__)
 COLUMN_META_KEYS = ("aliases", "format", "required")
 #: Columns that loading adds to every raw table.
-TECHNICAL_COLUMNS = ("_extra", "_record_id", "_load_id", "_origin", "_loaded_at")
+TECHNICAL_COLUMNS = (
+    "_extra",
+    "_occurrence",
+    "_load_id",
+    "_origin",
+    "_loaded_at",
+    "_deleted_at",
+    "_record_id",
+)
 
 
 def read(staging_dir: Path) -> Declarations:
@@ -215,9 +219,15 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         raise WrongError(
             (*at, "newest_by"), "`newest_by` chooses between rows of one `key`: give it"
         )
-    if block.get("mode") == "upsert" and not keys:
-        raise WrongError((*at, "mode"), "mode upsert needs a `key`")
-    cursor = _cursor(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
+    if block.get("mode") in ("upsert", "snapshot") and not keys:
+        raise WrongError((*at, "mode"), f"mode {block['mode']} needs a `key`")
+    cursor = (
+        cursors.read(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
+    )
+    if cursor is not None and block.get("mode") == "snapshot":
+        raise WrongError(
+            (*at, "mode"), "a `cursor` brings what changed, and a snapshot is the whole: drop one"
+        )
     return Ingest(
         connector=block["connector"],
         location=location,
@@ -231,23 +241,6 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         cursor=cursor,
         **rhythms.read(block, location, at),
     )
-
-
-def _cursor(value: Any, keys: tuple[str, ...], names: list[str], at: Where) -> Cursor:
-    block = mapping(value, at)
-    known(block, CURSOR_KEYS, at)
-    if not keys:
-        raise WrongError(at, "`cursor` brings rows again that were loaded before: give a `key`")
-    declared(block.get("column"), names, (*at, "column"))
-    lookback = block.get("lookback", 0)
-    if isinstance(lookback, str) and (found := LOOKBACK.fullmatch(lookback)):
-        seconds = int(found.group(1)) * UNIT_SECONDS[found.group(2)]
-        return Cursor(column=block["column"], lookback=timedelta(seconds=seconds))
-    if isinstance(lookback, bool) or not isinstance(lookback, int) or lookback < 0:
-        raise WrongError(
-            (*at, "lookback"), '`lookback` is a time such as "2 hours", or a number of ids'
-        )
-    return Cursor(column=block["column"], lookback=lookback)
 
 
 def _format(block: Mapping[str, Any], at: Where) -> Format:

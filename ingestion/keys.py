@@ -10,45 +10,51 @@ from __future__ import annotations
 
 import duckdb
 
+from ingestion.ids import fingerprint, repeats, text
 from ingestion.ledger import has_outranked, outranked_table
 from ingestion.rows import REMOVED, STAGED, Load
-from ingestion.sql import literal, quoted, raw_table
+from ingestion.sql import literal, quoted, stored_table
 
 
 def _order(load: Load) -> str:
     newest = load.table.ingest.newest_by if load.table.ingest else None
     first = f"{quoted(newest)} desc nulls last, " if newest else ""
-    texts = ", ".join(f"coalesce({quoted(name)}::varchar, '')" for name in [*load.types, "_extra"])
-    return f"{first}_origin desc, sha256(concat_ws(chr(31), {texts})) desc"
+    texts = ", ".join(f"coalesce({text(name, kind)}, '')" for name, kind in load.types.items())
+    return (
+        f"{first}_origin desc, "
+        f"sha256(concat_ws(chr(31), {texts}, coalesce(_extra::varchar, ''))) desc"
+    )
 
 
-def keep_newest(con: duckdb.DuckDBPyConnection, load: Load) -> int:
-    """Of the staged rows of one key, leave one; how many went."""
+def keep_newest(con: duckdb.DuckDBPyConnection, load: Load, target: str, inserted: int) -> int:
+    """Of this load's rows of one key in `target`, leave one; how many went."""
+    mine = f"from {target} where _load_id = {literal(load.load_id)}"
+    hashes = f"select {fingerprint(load.types, load.key)} as h {mine}"
+    if not repeats(con, hashes, inserted):
+        return 0
+    key = ", ".join(map(quoted, load.key))
     deleted = con.execute(f"""
-        delete from {STAGED} where rowid in (
+        delete from {target} where rowid in (
             select row_id from (
                 select rowid as row_id, row_number() over (
-                    partition by _record_id order by {_order(load)}
+                    partition by {key} order by {_order(load)}
                 ) as place
-                from {STAGED}
-                where _record_id in (
-                    select _record_id from {STAGED} group by _record_id having count(*) > 1
-                )
+                {mine} and ({key}) in (select ({key}) {mine} group by all having count(*) > 1)
             ) where place > 1
         )""").fetchall()
     return int(deleted[0][0])
 
 
-def merge(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> int:
+def merge(con: duckdb.DuckDBPyConnection, load: Load) -> int:
     """Bring the staged rows into the raw table, settling keys with the rows of other origins.
 
     Returns how many of them lost their key to another origin.
     """
-    raw, outranked = raw_table(load.table), outranked_table(load.table)
+    raw, outranked = stored_table(load.table), outranked_table(load.table)
     kept = has_outranked(con, load.table)
     if kept:
         con.execute(f"delete from {outranked} where _origin = ?", [load.origin])
-    lost = _settle(con, load, kept) if others or kept else 0
+    lost = _settle(con, load, kept)
     con.execute(f"insert into {raw} ({load.columns}) select {load.columns} from {STAGED}")
     return lost
 
@@ -58,24 +64,26 @@ def _settle(con: duckdb.DuckDBPyConnection, load: Load, kept: bool) -> int:
 
     Returns how many of this load's rows lost.
     """
-    raw, outranked = raw_table(load.table), outranked_table(load.table)
-    before = f"select {load.columns} from {raw}"
+    raw, outranked = stored_table(load.table), outranked_table(load.table)
+    before = f"select {load.columns}, {load.record_id} as _record_id from {raw}"
     if kept:
-        before += f" union all select {load.columns} from {outranked}"
+        before += (
+            f" union all select {load.columns}, {load.record_id} as _record_id from {outranked}"
+        )
     con.execute(f"""
         create or replace temp table ingestion_contested as
         with touched as (
-            select _record_id from {STAGED} union select _record_id from {REMOVED}
+            select {load.record_id} as _record_id from {STAGED} union select _record_id from {REMOVED}
         )
         select distinct _record_id from ({before}) semi join touched using (_record_id)""")
     con.execute(f"""
         create or replace temp table ingestion_claims as
-        with claims as ({before} union all select {load.columns} from {STAGED})
+        with claims as ({before} union all select {load.columns}, {load.record_id} as _record_id from {STAGED})
         select {load.columns}, row_number() over (
             partition by _record_id order by {_order(load)}
         ) as place
         from claims semi join ingestion_contested using (_record_id)""")
-    contested = "_record_id in (select _record_id from ingestion_contested)"
+    contested = f"{load.record_id} in (select _record_id from ingestion_contested)"
     for name in (raw, STAGED, *([outranked] if kept else [])):
         con.execute(f"delete from {name} where {contested}")
     con.execute(
@@ -109,7 +117,7 @@ def _recount(con: duckdb.DuckDBPyConnection, load: Load) -> None:
                 select distinct _load_id from ingestion_claims
                 where _load_id <> {literal(load.load_id)}
             ) as affected
-            left join {raw_table(load.table)} as stands on stands._load_id = affected._load_id
+            left join {stored_table(load.table)} as stands on stands._load_id = affected._load_id
             group by affected._load_id
         ) as standing
         where ops.loads.load_id = standing._load_id""")

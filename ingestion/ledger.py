@@ -8,18 +8,21 @@ from datetime import datetime
 
 import duckdb
 
+from ingestion import in_place
+from ingestion.ids import record_id
 from ingestion.sources import Problem, SourceTable
-from ingestion.sql import quoted, raw_table
+from ingestion.sql import quoted, raw_view, stored_table
 
 TECHNICAL = (
     ("_extra", "JSON"),
-    ("_record_id", "VARCHAR"),
+    ("_occurrence", "INTEGER"),
     ("_load_id", "VARCHAR"),
     ("_origin", "VARCHAR"),
     ("_loaded_at", "TIMESTAMP"),
 )
 _OPS = """
 create schema if not exists ops;
+create schema if not exists ingestion;
 create table if not exists ops.loads (
     load_id varchar primary key, source varchar, table_name varchar, origin varchar,
     content_hash varchar, bytes bigint, rows_read bigint, rows_loaded bigint,
@@ -29,6 +32,13 @@ create table if not exists ops.loads (
 create table if not exists ops.quarantine (
     load_id varchar, row_number bigint, source varchar, table_name varchar, reason varchar,
     column_name varchar, raw varchar, quarantined_at timestamp
+);
+create table if not exists ops.drift (
+    source varchar, table_name varchar, column_name varchar, sample_type varchar, origin varchar,
+    first_seen_at timestamp, last_seen_at timestamp
+);
+create table if not exists ingestion.files (
+    source varchar, table_name varchar, origin varchar, bytes bigint, mtime_ns bigint, inode ubigint
 );
 """
 
@@ -82,74 +92,18 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
     for table in tables:
         types = duckdb_types(con, table, problems)
         con.execute(f"create schema if not exists {quoted(table.schema)}")
-        declared = list(types.items())
-        body = ", ".join(f"{quoted(name)} {kind}" for name, kind in [*declared, *TECHNICAL])
-        if table.ingest is not None and table.ingest.connector == "warehouse":
-            _make_view(con, table, [*declared, *TECHNICAL])
-            continue
         con.execute("begin")
         try:
-            _drop_view(con, table)
-            con.execute(f"create table if not exists {raw_table(table)} ({body})")
-            if not _alter(con, raw_table(table), dict(declared)):
-                _set_aside(con, table, body)
-            kept = outranked_table(table)
-            if has_outranked(con, table) and not _alter(con, kept, dict(declared)):
-                con.execute(f"drop table {kept}")  # they come back when their files load again
+            if in_place.is_declared(table):
+                in_place.ensure(con, table, body(types), record_id(table, types))
+            else:
+                in_place.leave(con, table)
+                _ensure(con, table, types)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
             raise
     return tuple(problems)
-
-
-def _make_view(
-    con: duckdb.DuckDBPyConnection, table: SourceTable, columns: list[tuple[str, str]]
-) -> None:
-    """An empty view, until there is a load; a table of that name stays as `<table>__before_view`."""
-    if is_view(con, table):
-        return
-    empty = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in columns)
-    found = con.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = ? and table_name = ?",
-        [table.schema, table.name],
-    ).fetchall()
-    con.execute("begin")
-    try:
-        if found:
-            aside = quoted(f"{table.name}__before_view")
-            con.execute(f"drop table if exists {quoted(table.schema)}.{aside}")
-            con.execute(f"alter table {raw_table(table)} rename to {aside}")
-            _supersede_all(con, table)
-        con.execute(f"create view {raw_table(table)} as select {empty} where false")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
-
-
-def is_view(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
-    """Whether the raw relation is a view (of a table that is in the warehouse already)."""
-    found = con.execute(
-        "select 1 from duckdb_views() where database_name = current_database() "
-        "and schema_name = ? and view_name = ?",
-        [table.schema, table.name],
-    ).fetchall()
-    return bool(found)
-
-
-def _drop_view(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:
-    if is_view(con, table):
-        con.execute(f"drop view {raw_table(table)}")
-        _supersede_all(con, table)
-
-
-def _supersede_all(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:
-    con.execute(
-        "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
-        [table.source, table.name],
-    )
 
 
 def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None:
@@ -162,7 +116,7 @@ def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None
         return None
     column = quoted(table.ingest.cursor.column)
     found = con.execute(
-        f"select max({column})::varchar from {raw_table(table)} where _load_id in ("
+        f"select max({column})::varchar from {stored_table(table)} where _load_id in ("
         "select load_id from ops.loads where source = ? and table_name = ? "
         "and status = 'loaded' and declaration_hash = ?)",
         [table.source, table.name, table.declaration_hash],
@@ -196,7 +150,11 @@ def duckdb_types(
 
 def outranked_table(table: SourceTable) -> str:
     """The quoted name of the table that keeps rows which lost their key to another origin."""
-    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"
+    return f"ingestion.{quoted(_outranked(table))}"
+
+
+def _outranked(table: SourceTable) -> str:
+    return f"{table.schema}.{table.name} outranked"
 
 
 def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
@@ -204,37 +162,63 @@ def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
     found = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() "
         "and schema_name = 'ingestion' and table_name = ?",
-        [f"{table.schema}.{table.name}"],
+        [_outranked(table)],
     ).fetchall()
     return bool(found)
 
 
-def _alter(con: duckdb.DuckDBPyConnection, name: str, declared: dict[str, str]) -> bool:
-    """Bring a table to its declared columns; False where values do not fit a changed type."""
-    present = {row[0]: row[1] for row in con.execute(f"select * from (describe {name})").fetchall()}
-    for column, kind in declared.items():
-        if column not in present:
-            con.execute(f"alter table {name} add column {quoted(column)} {kind}")
-        elif present[column] != kind:
-            misfits = con.execute(
-                f"select count(*) from {name} where {quoted(column)} is not null "
-                f"and try_cast({quoted(column)}::varchar as {kind}) is null"
-            ).fetchall()[0][0]
-            if misfits:
-                return False
-            con.execute(
-                f"alter table {name} alter {quoted(column)} set data type {kind} "
-                f"using try_cast({quoted(column)}::varchar as {kind})"
-            )
+def body(types: dict[str, str], more: Iterable[tuple[str, str]] = ()) -> str:
+    """A stored table's columns as CREATE TABLE wants them; `more` are columns declared once."""
+    columns = [*types.items(), *more, *TECHNICAL, ("_deleted_at", "TIMESTAMP")]
+    return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
+
+
+def _ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
+    """The stored table and the view that everyone reads, within a transaction."""
+    stored = stored_table(table)
+    con.execute(f"create table if not exists {stored} ({body(types)})")
+    if not _alter(con, table, types):
+        aside = (
+            f"{quoted(table.schema)}.{quoted(f'{table.name}__before_{table.declaration_hash[:8]}')}"
+        )
+        con.execute(f"drop table if exists {aside}")
+        con.execute(f"create table {aside} as from {raw_view(table)}")
+        con.execute(f"create or replace table {stored} ({body(types)})")
+        con.execute(
+            "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
+            [table.source, table.name],
+        )
+    con.execute(
+        f"create or replace view {raw_view(table)} as "
+        f"select *, {record_id(table, types)} as _record_id from {stored}"
+    )
+
+
+def _alter(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> bool:
+    """Bring the stored table and what it outranked to the declared columns.
+
+    False where values do not fit a changed type. What was outranked is then forgotten: it comes
+    back when its files load again.
+    """
+    for name in (stored_table(table), outranked_table(table)):
+        if name == outranked_table(table) and not has_outranked(con, table):
+            continue
+        described = con.execute(f"select column_name, column_type from (describe {name})")
+        present = dict(described.fetchall())
+        for column, kind in types.items():
+            if column not in present:
+                con.execute(f"alter table {name} add column {quoted(column)} {kind}")
+            elif present[column] != kind:
+                new = f"try_cast({quoted(column)}::varchar as {kind})"
+                misfits = f"{quoted(column)} is not null and {new} is null"
+                if con.execute(f"select 1 from {name} where {misfits} limit 1").fetchall():
+                    if has_outranked(con, table):
+                        con.execute(f"drop table {outranked_table(table)}")
+                    return name != stored_table(table)
+                con.execute(
+                    f"alter table {name} alter {quoted(column)} set data type {kind} using {new}"
+                )
     return True
-
-
-def _set_aside(con: duckdb.DuckDBPyConnection, table: SourceTable, body: str) -> None:
-    aside = f"{table.name}__before_{table.declaration_hash[:8]}"
-    con.execute(f"drop table if exists {quoted(table.schema)}.{quoted(aside)}")
-    con.execute(f"alter table {raw_table(table)} rename to {quoted(aside)}")
-    con.execute(f"create table {raw_table(table)} ({body})")
-    _supersede_all(con, table)
 
 
 def current(

@@ -8,10 +8,10 @@ the same origin, declared alike, are not loaded again.
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +19,23 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import file_text, keys, ledger, quarantine, readers, rows, views
+from ingestion import (
+    drift,
+    file_text,
+    in_place,
+    keys,
+    known_files,
+    ledger,
+    messages,
+    quarantine,
+    readers,
+    rows,
+    snapshots,
+    views,
+)
 from ingestion.ledger import LedgerEntry
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
-from ingestion.sql import raw_table
+from ingestion.sql import stored_table
 
 
 def load(
@@ -40,7 +53,7 @@ def load(
     Where several origins bring rows of one key, see `keys`; without a key, see
     `rows.number_occurrences`. `upsert` is `append` with a key that has to be declared.
     """
-    if table.ingest and table.ingest.connector == "warehouse":
+    if in_place.is_declared(table):
         return (views.show(con, table, run_id=run_id, now=_naive_utc(now)),)
     ordered = sorted(arrivals, key=lambda arrival: arrival.origin)
     return tuple(_load_one(con, table, arrival, run_id, _naive_utc(now)) for arrival in ordered)
@@ -70,25 +83,34 @@ def _load_one(
     if arrival.error is not None:
         return _fail(con, entry, arrival.error, now)
     try:
-        content_hash, size = file_text.digest(arrival.path)
         standing, _ = ledger.current(con, table, arrival.origin)
-        same = (content_hash, table.declaration_hash)
-        if standing and (standing.content_hash, standing.declaration_hash) == same:
+        if standing and standing.declaration_hash != table.declaration_hash:
+            standing = None
+        if standing and known_files.is_known(con, table, arrival):
             ledger.supersede(con, standing, ("failed",))
+            return _result(standing, "unchanged")
+        marks = arrival.path.stat()
+        content_hash, size = file_text.digest(arrival.path)
+        if standing and standing.content_hash == content_hash:
+            ledger.supersede(con, standing, ("failed",))
+            known_files.remember(con, table, arrival, marks)
             return _result(standing, "unchanged")
         entry = _entry(con, table, arrival.origin, run_id, content_hash, size)
         problems: list[Problem] = []
         types = ledger.duckdb_types(con, table, problems)
         if problems or table.ingest is None:
             raise LoadError(problems[0].message if problems else "its declaration has a problem")
-        label = rows.Load(table, types, entry.load_id, arrival.origin, now.isoformat())
+        label = rows.Load(
+            table, types, entry.load_id, arrival.origin, now.isoformat(), arrival.is_whole
+        )
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
-            entry = _read(con, label, arrival.path, Path(folder), entry, now, clock)
-        return _result(entry, "loaded")
+            entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
+        known_files.remember(con, table, arrival, marks)
+        return replace(_result(entry, "loaded"), new_columns=new)
     except duckdb.FatalException:
         raise  # the database itself is broken: nothing can be written down in it
     except (LoadError, duckdb.Error, OSError, ValueError) as error:
-        return _fail(con, entry, _message(error, arrival), now)
+        return _fail(con, entry, messages.message(error, arrival), now)
 
 
 def _read(  # noqa: PLR0917
@@ -99,7 +121,7 @@ def _read(  # noqa: PLR0917
     entry: LedgerEntry,
     now: datetime,
     clock: float,
-) -> LedgerEntry:
+) -> tuple[LedgerEntry, tuple[str, ...]]:
     """Read the file in a transaction; once more, with one kind of line end, if it has several."""
     try:
         reading = readers.reading(con, label.table, label.types, path, workspace)
@@ -118,17 +140,18 @@ def _commit(  # noqa: PLR0917
     entry: LedgerEntry,
     now: datetime,
     clock: float,
-) -> LedgerEntry:
-    con.execute("begin")
-    try:
-        entry = _bring_in(con, label, reading, entry)
-        elapsed = timedelta(seconds=time.perf_counter() - clock)
-        ledger.write(con, entry, now, now + elapsed)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
-    return entry
+) -> tuple[LedgerEntry, tuple[str, ...]]:
+    with _any_order(con):
+        con.execute("begin")
+        try:
+            entry, new = _bring_in(con, label, reading, entry)
+            elapsed = timedelta(seconds=time.perf_counter() - clock)
+            ledger.write(con, entry, now, now + elapsed)
+            con.execute("commit")
+        except BaseException:
+            con.execute("rollback")
+            raise
+    return entry, new
 
 
 def _bring_in(
@@ -136,43 +159,72 @@ def _bring_in(
     label: rows.Load,
     reading: readers.Reading,
     entry: LedgerEntry,
-) -> LedgerEntry:
-    """Within the transaction: old rows out, new rows in; the entry with its counts."""
-    raw = raw_table(label.table)
-    others = rows.remove_origin(con, label)
-    target = raw
-    if label.key:
+) -> tuple[LedgerEntry, tuple[str, ...]]:
+    """Within the transaction: old rows out, new rows in; the entry with its counts, and what
+    columns are new."""
+    raw = stored_table(label.table)
+    others = not label.is_snapshot and rows.remove_origin(con, label)
+    compete = label.is_snapshot or (
+        bool(label.key) and (others or ledger.has_outranked(con, label.table))
+    )
+    target = rows.STAGED if compete else raw
+    if compete:
         rows.make_stage(con, label)
-        target = rows.STAGED
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
-    misfit = f"from {target} where _load_id = ? and _record_id is null"
+    con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
+    misfit = f"from {target} where _load_id = ? and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
+    complete = label.is_snapshot and (snapshots.note_present(con, label) and quarantined == misfits)
     if misfits:
         con.execute(f"delete {misfit}", [label.load_id])
+    good = inserted - misfits
     duplicates = 0
     if label.key:
-        duplicates = keys.keep_newest(con, label)
-        duplicates += keys.merge(con, label, others=others)
+        duplicates = keys.keep_newest(con, label, target, good)
+        if label.is_snapshot:
+            snapshots.merge(con, label, complete=complete)
+        elif compete:
+            duplicates += keys.merge(con, label)
     else:
-        rows.number_occurrences(con, label, others=others)
+        rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ? and _record_id is not null", [label.load_id]
+        f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
+        [label.load_id],
     ).fetchall()[0][0]
-    read = inserted - misfits + quarantined
+    if label.is_snapshot and not loaded:
+        duplicates = good  # a newer delivery stands
+    read = good + quarantined
     if read != loaded + duplicates + quarantined:
         raise LoadError(
             f"its rows do not add up ({read} read, {loaded} loaded, {duplicates} duplicate, "
             f"{quarantined} quarantined): nothing was loaded, please report this"
         )
-    return replace(
+    drift_noted = drift.note(con, label, reading.undeclared)
+    entry = replace(
         entry,
         rows_read=read,
         rows_loaded=loaded,
         rows_duplicate=duplicates,
         rows_quarantined=quarantined,
     )
+    return entry, drift_noted
+
+
+@contextmanager
+def _any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Rows may be written in any order: nothing depends on it, and it takes less time and memory.
+
+    Around a transaction, because an aborted one takes no settings.
+    """
+    query = "select current_setting('preserve_insertion_order')"
+    before = con.execute(query).fetchall()[0][0]
+    con.execute("set preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        con.execute(f"set preserve_insertion_order = {str(before).lower()}")
 
 
 def _entry(  # noqa: PLR0917
@@ -227,34 +279,6 @@ def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -
         str(attempt),
     )
     return "load_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
-
-
-def _message(error: Exception, arrival: Arrival) -> str:
-    """What went wrong with a file and what to do, without a local path or anybody's data."""
-    if isinstance(error, LoadError):
-        return f"{arrival.origin}: {error}"
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        return f"{arrival.origin}: cannot be read ({error.strerror}): check the file and run again"
-    if found := re.search(r"Malformed JSON.*?at byte (\d+) in (\S+) (\d+): (.*?)\.?\s*$", text):
-        byte, unit, number, reason = found.groups()
-        return (
-            f"{arrival.origin}: {unit} {number} is malformed JSON at byte {byte} ({reason}): "
-            "deliver the file again, whole"
-        )
-    if "top-level JSON array" in text:
-        return (
-            f"{arrival.origin}: it is not a JSON array: declare `format.records`, or "
-            "`format.type: ndjson` where each line is an object"
-        )
-    if re.search("gzip|zstd|zlib|compress", text, re.IGNORECASE):
-        return (
-            f"{arrival.origin}: its compression is broken or not what its name says: deliver it "
-            "again, whole, or correct `format.compression`"
-        )
-    # DuckDB quotes values in its messages: nothing in quotes is repeated.
-    text = re.sub(r"\"[^\"]*\"|'[^']*'", "…", text).replace(str(arrival.path), arrival.origin)
-    return f"{arrival.origin}: cannot be read ({text}): check the file against `format`"
 
 
 def _result(entry: LedgerEntry, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:

@@ -7,12 +7,16 @@ CSV quoting left out where the row could be split.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
 import duckdb
 
 from ingestion import file_text
 from ingestion.readers import MAX_LINE_BYTES, REJECTS, Reading
 from ingestion.rows import Load, misfits, typed
-from ingestion.sources import LoadError
+from ingestion.sources import Arrival, IngestionError, LoadError, LoadResult, SourceTable
 from ingestion.sql import literal
 
 FOUND = "ingestion_found"
@@ -24,6 +28,105 @@ _REASONS = {
     "UNQUOTED VALUE": "broken quoting",
     "LINE SIZE OVER MAXIMUM": f"line longer than {MAX_LINE_BYTES >> 20} MiB",
 }
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows of a table's standing loads were refused for one reason in one column."""
+
+    source: str
+    table_name: str
+    reason: str
+    column_name: str | None
+    rows: int
+    origins: int
+    quarantined_at: datetime
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One refused row: where it stands in which file, why, and its text (somebody's data!)."""
+
+    load_id: str
+    row_number: int
+    source: str
+    table_name: str
+    origin: str
+    reason: str
+    column_name: str | None
+    raw: str | None
+    quarantined_at: datetime
+
+
+def counts(con: duckdb.DuckDBPyConnection) -> tuple[Count, ...]:
+    """What is refused today, most rows first; what superseded loads refused is history."""
+    found = con.execute("""
+        select q.source, q.table_name, q.reason, q.column_name, count(*),
+            count(distinct l.origin), max(q.quarantined_at)
+        from ops.quarantine as q join ops.loads as l using (load_id)
+        where l.status = 'loaded'
+        group by all
+        order by count(*) desc, q.source, q.table_name, q.reason, q.column_name""").fetchall()
+    return tuple(Count(*row) for row in found)
+
+
+def refused(
+    con: duckdb.DuckDBPyConnection, source: str, table_name: str, limit: int = 20
+) -> tuple[Refused, ...]:
+    """The first refused rows of a table's standing loads, by file and row."""
+    return _refused(con, "l.source = ? and l.table_name = ?", [source, table_name], limit)
+
+
+def explain(
+    con: duckdb.DuckDBPyConnection, source: str, table_name: str, origin: str, row_number: int
+) -> Refused:
+    """One row of a file. Raises IngestionError where no such row is refused."""
+    where = "l.source = ? and l.table_name = ? and l.origin = ? and q.row_number = ?"
+    found = _refused(con, where, [source, table_name, origin, row_number], 1)
+    if not found:
+        raise IngestionError(
+            f"row {row_number} of {origin} is not in the quarantine of {source}.{table_name}: "
+            "list what is"
+        )
+    return found[0]
+
+
+def _refused(
+    con: duckdb.DuckDBPyConnection, where: str, values: list[object], limit: int
+) -> tuple[Refused, ...]:
+    found = con.execute(
+        "select q.load_id, q.row_number, q.source, q.table_name, l.origin, q.reason, "
+        "q.column_name, q.raw, q.quarantined_at "
+        "from ops.quarantine as q join ops.loads as l using (load_id) "
+        f"where l.status = 'loaded' and {where} order by l.origin, q.row_number limit ?",
+        [*values, limit],
+    ).fetchall()
+    return tuple(Refused(*row) for row in found)
+
+
+def replay(
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    arrivals: Iterable[Arrival],
+    *,
+    run_id: str,
+    now: datetime,
+) -> tuple[LoadResult, ...]:
+    """Load again, of these files, those that have refused rows.
+
+    After the declaration was mended their rows come in; with the old declaration and the same
+    bytes nothing changes, and the results say so.
+    """
+    from ingestion import load  # which itself writes into the quarantine
+
+    found = con.execute(
+        "select distinct l.origin from ops.quarantine as q join ops.loads as l using (load_id) "
+        "where l.status = 'loaded' and l.source = ? and l.table_name = ?",
+        [table.source, table.name],
+    ).fetchall()
+    origins = {origin for (origin,) in found}
+    chosen = [arrival for arrival in arrivals if arrival.origin in origins]
+    return load.load(con, table, chosen, run_id=run_id, now=now)
 
 
 def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:

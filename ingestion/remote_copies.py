@@ -35,7 +35,10 @@ class Copy:
 def file_name(remote: str) -> str:
     """The name of a copy: the server's own last part, never a way out of the folder."""
     path = PurePosixPath(remote)
-    return f"{hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]}-{path.name}"
+    # A file system takes 255 bytes; the end of the name says how the file is packed.
+    name = path.name.replace("\0", "").encode()[-180:].decode("utf-8", "ignore")
+    known = path.parent if len(path.name.encode()) <= 180 else path
+    return f"{hashlib.sha256(str(known).encode()).hexdigest()[:8]}-{name}"
 
 
 def remembered(folder: Path) -> dict[str, Copy]:

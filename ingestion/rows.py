@@ -1,7 +1,7 @@
 """From a file's relation of texts to typed rows with ids that stay the same.
 
 Every row of the file is inserted in one pass, and one that does not fit its declaration comes
-without a `_record_id`: so a clean file is read once, and only a file with such rows a second time.
+without an `_occurrence`: so a clean file is read once, and only a file with such rows a second time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import duckdb
 
 from ingestion.casts import cast, is_text
-from ingestion.ledger import TECHNICAL
+from ingestion.ids import fingerprint, record_id, repeats, text
+from ingestion.ledger import TECHNICAL, body, has_outranked, outranked_table
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, quoted, raw_table
+from ingestion.sql import literal, quoted, stored_table
 
 STAGED = "temp.ingestion_staged"
 REMOVED = "temp.ingestion_removed"
@@ -29,11 +30,17 @@ class Load:
     load_id: str
     origin: str
     loaded_at: str
+    is_whole: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
         """The declared key's columns, or none."""
         return self.table.ingest.key if self.table.ingest else ()
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the newest delivery is the whole truth."""
+        return bool(self.table.ingest and self.table.ingest.mode == "snapshot")
 
     @property
     def columns(self) -> str:
@@ -43,10 +50,13 @@ class Load:
 
     @property
     def definition(self) -> str:
-        """The same columns with their types, as CREATE TABLE wants them."""
-        return ", ".join(
-            f"{quoted(name)} {kind}" for name, kind in [*self.types.items(), *TECHNICAL]
-        )
+        """The stored table's columns, as CREATE TABLE wants them."""
+        return body(self.types)
+
+    @property
+    def record_id(self) -> str:
+        """SQL for a row's id over those columns."""
+        return record_id(self.table, self.types)
 
 
 def typed(load: Load, reading: Reading) -> str:
@@ -74,7 +84,7 @@ def misfits(load: Load) -> list[tuple[str, str, str]]:
 
 
 def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target: str) -> int:
-    """Insert every record into `target`, those that do not fit without a `_record_id`.
+    """Insert every record into `target`, those that do not fit without an `_occurrence`.
 
     Returns how many records came; lines that DuckDB could not split are in the rejects instead.
     """
@@ -82,42 +92,40 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
     values = ", ".join(f"c{i}" for i in range(len(load.types)))
     sql = f"""
         insert into {target} ({load.columns})
-        select {values}, extra, case when not coalesce({bad}, false) then {record_id(load)} end,
+        select {values}, extra, case when not coalesce({bad}, false) then 1 end,
             {literal(load.load_id)}, {literal(load.origin)}, {literal(load.loaded_at)}::timestamp
         from ({typed(load, reading)})"""
     return int(con.execute(sql).fetchall()[0][0])
 
 
-def record_id(load: Load) -> str:
-    """SQL for the id: the key's values joined with `|`, or a hash of the declared texts.
-
-    In a key of several columns `|` and `\\` inside a value are escaped with `\\`. A hash is the
-    first half of SHA-256 over the texts as the file has them, joined with U+001F; `-1` is the first
-    occurrence of that content, and `number_occurrences` counts on.
-    """
-    positions = {column.name: i for i, column in enumerate(load.table.columns)}
-    if len(load.key) == 1:
-        return f"c{positions[load.key[0]]}::varchar"
-    if load.key:
-        parts = [
-            rf"replace(replace(c{positions[name]}::varchar, '\', '\\'), '|', '\|')"
-            for name in load.key
-        ]
-        return f"concat_ws('|', {', '.join(parts)})"
-    texts = ", ".join(f"coalesce(t{i}, '')" for i in range(len(positions)))
-    return f"left(sha256(concat_ws(chr(31), {texts})), 32) || '-1'"
-
-
 def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
-    """Delete what the origin brought before, keeping its ids in REMOVED; say if rows are left."""
-    raw = raw_table(load.table)
+    """Delete what the origin brought before, keeping what it was in REMOVED; say if rows are left.
+
+    REMOVED has the fingerprints of contents, or with a key its values as `_record_id`.
+    """
+    raw = stored_table(load.table)
+    if load.is_whole:
+        _remove_all(con, load)
+    what = load.record_id if load.key else fingerprint(load.types)
     con.execute(
         f"create or replace temp table {_bare(REMOVED)} as "
-        f"select distinct _record_id from {raw} where _origin = ?",
+        f"select distinct {what} as {'_record_id' if load.key else 'h'} from {raw} "
+        "where _origin = ?",
         [load.origin],
     )
     con.execute(f"delete from {raw} where _origin = ?", [load.origin])
     return bool(con.execute(f"select 1 from {raw} limit 1").fetchall())
+
+
+def _remove_all(con: duckdb.DuckDBPyConnection, load: Load) -> None:
+    con.execute(f"delete from {stored_table(load.table)}")
+    if has_outranked(con, load.table):
+        con.execute(f"delete from {outranked_table(load.table)}")
+    con.execute(
+        "update ops.loads set status = 'superseded' where source = ? and table_name = ? "
+        "and status = 'loaded'",
+        [load.table.source, load.table.name],
+    )
 
 
 def make_stage(con: duckdb.DuckDBPyConnection, load: Load) -> None:
@@ -129,35 +137,43 @@ def make_stage(con: duckdb.DuckDBPyConnection, load: Load) -> None:
     con.execute(f"create or replace temp table {_bare(STAGED)} ({load.definition})")
 
 
-def number_occurrences(con: duckdb.DuckDBPyConnection, load: Load, *, others: bool) -> None:
+def number_occurrences(
+    con: duckdb.DuckDBPyConnection, load: Load, inserted: int, *, others: bool
+) -> None:
     """Number rows of the same content (no key) from 1, over the whole table, by origin.
 
     The ids of a table are thus a function of what its origins hold now, in whatever order they
-    came: with n equal rows there are the occurrences 1 to n.
+    came: with n equal rows there are the occurrences 1 to n. Rows come as the first of their kind;
+    only where a fingerprint repeats is anything compared, sorted or written.
     """
-    raw = raw_table(load.table)
-    mine = f"select _record_id from {raw} where _load_id = {literal(load.load_id)}"
-    ids = f"{mine} union all select _record_id from {REMOVED}" if others else mine
-    scope = "" if others else f"and _load_id = {literal(load.load_id)}"
-    if (
-        not others
-        and not con.execute(
-            f"select 1 from ({mine}) group by _record_id having count(*) > 1 limit 1"
-        ).fetchall()
-    ):
+    raw = stored_table(load.table)
+    mine = f"_load_id = {literal(load.load_id)}"
+    print_ = fingerprint(load.types)
+    own = f"select {print_} as h from {raw} where {mine}"
+    contested = []
+    if repeats(con, own, inserted):
+        contested.append(f"select h from ({own}) group by h having count(*) > 1")
+    if others:
+        theirs = f"select {print_} as h from {raw} where not {mine}"
+        contested.append(f"select h from ({theirs}) semi join ({own}) using (h)")
+        contested.append(
+            f"select h from {REMOVED} semi join "
+            f"(select {print_} as h from {raw} where _occurrence > 1) using (h)"
+        )
+    if not contested:
         return
+    content = ", ".join(f"coalesce({text(name, kind)}, '')" for name, kind in load.types.items())
+    rest = ", ".join(quoted(name) for name in load.types)
     con.execute(f"""
-        update {raw} set _record_id = numbered.record_id
+        update {raw} set _occurrence = numbered.place
         from (
-            select rowid as row_id, _record_id as old_id,
-                left(_record_id, 32) || '-' || row_number() over (
-                    partition by left(_record_id, 32)
-                    order by _origin, _extra::varchar nulls first
-                ) as record_id
+            select rowid as row_id, _occurrence as before, row_number() over (
+                partition by {content} order by _origin, _extra::varchar nulls first, {rest}
+            ) as place
             from {raw}
-            where left(_record_id, 32) in (select left(_record_id, 32) from ({ids})) {scope}
+            where {print_} in ({" union ".join(contested)})
         ) as numbered
-        where {raw}.rowid = numbered.row_id and numbered.record_id <> numbered.old_id""")
+        where {raw}.rowid = numbered.row_id and numbered.place <> numbered.before""")
 
 
 def _bare(name: str) -> str:

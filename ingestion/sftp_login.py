@@ -74,12 +74,14 @@ def _private_key(connection: Mapping[str, str], project_root: Path) -> asyncssh.
     passphrase = connection.get("passphrase") or None
     try:
         return asyncssh.read_private_key(path, passphrase)
-    except asyncssh.KeyEncryptionError:
-        raise FetchError(
-            f"`connection.passphrase` does not open `connection.private_key` {path.name}: check "
-            "the variable that it is taken from"
-        ) from None
-    except (OSError, asyncssh.KeyImportError) as error:
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        # asyncssh says it in either way, by the key's format.
+        wrong = isinstance(error, asyncssh.KeyEncryptionError) or "decrypt" in str(error)
+        if passphrase and wrong:
+            raise FetchError(
+                f"`connection.passphrase` does not open `connection.private_key` {path.name}: "
+                "check the variable that it is taken from"
+            ) from None
         needs = "passphrase" in str(error).lower()
         hint = (
             "it is encrypted, give `connection.passphrase`"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 #: Part of every declaration hash: raise it when the same file would be loaded differently.
-LOADER_VERSION = 1
+LOADER_VERSION = 2
 
 FormatType = Literal["csv", "json", "ndjson", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zstd"]
-Mode = Literal["append", "upsert"]
+Mode = Literal["append", "upsert", "snapshot"]
 
 
 class IngestionError(Exception):
@@ -127,6 +127,7 @@ class SourceTable:
                 "format": asdict(self.ingest.format),
                 "key": self.ingest.key,
                 "newest_by": self.ingest.newest_by,
+                "snapshot": self.ingest.mode == "snapshot",
             }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -159,17 +160,22 @@ class Declarations:
 class Arrival:
     """A file that is here now (`path`), and the stable name of where it came from (`origin`).
 
-    With an `error` it is not here, and that text says why; the others still load.
+    With an `error` it is not here, and that text says why; the others still load. `is_whole` says
+    that it is all there is of a table otherwise brought piece by piece: the pieces go.
     """
 
     path: Path
     origin: str
     error: str | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of one arrival. rows_read = rows_loaded + rows_duplicate + rows_quarantined."""
+    """What came of one arrival. rows_read = rows_loaded + rows_duplicate + rows_quarantined.
+
+    `new_columns` are the undeclared columns that no load of this table saw before.
+    """
 
     load_id: str
     source: str
@@ -181,3 +187,4 @@ class LoadResult:
     rows_duplicate: int = 0
     rows_quarantined: int = 0
     error: str | None = None
+    new_columns: tuple[str, ...] = ()

@@ -15,6 +15,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def raw_table(table: SourceTable) -> str:
-    """The quoted name of the table that a declaration's rows land in."""
+def raw_view(table: SourceTable) -> str:
+    """The quoted name under which everyone reads a declared table."""
     return f"{quoted(table.schema)}.{quoted(table.name)}"
+
+
+def stored_table(table: SourceTable) -> str:
+    """The quoted name of the table that a declaration's rows are stored in, for loading alone."""
+    return f"ingestion.{quoted(f'{table.schema}.{table.name}')}"

@@ -15,11 +15,11 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import ledger, quarantine, rows
+from ingestion import ids, in_place, ledger, quarantine, rows
 from ingestion.ledger import LedgerEntry
 from ingestion.readers import Reading, parquet
 from ingestion.sources import LoadError, LoadResult, Problem, SourceTable
-from ingestion.sql import literal, quoted, raw_table
+from ingestion.sql import literal, quoted, raw_view
 
 
 def show(
@@ -30,7 +30,7 @@ def show(
     A failure leaves the view as it was, a failed row in ops.loads, and a result that says why.
     """
     location = table.ingest.location if table.ingest else ""
-    origin = f"warehouse://{location}"
+    origin = in_place.origin(table)
     standing, attempts = ledger.current(con, table, origin)
     entry = _entry(table, origin, run_id, "", attempts)
     source = ".".join(quoted(part) for part in location.split("."))
@@ -76,19 +76,17 @@ def _make(  # noqa: PLR0917
         raise LoadError(problems[0].message)
     load = rows.Load(table, types, entry.load_id, entry.origin, now.isoformat())
     reading = parquet.over(table, types, source, described, Path())
-    bad = " or ".join(condition for condition, _, _ in rows.misfits(load))
+    rows_there = _fitting(load, reading)
     read, misfits = con.execute(
-        f"select count(*), count(*) filter (coalesce({bad}, false)) "
-        f"from ({rows.typed(load, reading)})"
+        f"select count(*), count(*) filter (_occurrence is null) from ({rows_there})"
     ).fetchall()[0]
     quarantined = quarantine.collect(con, load, reading, misfits)
-    record_id = rows.record_id(load)
+    record_id = ids.record_id(table, types)
     distinct = con.execute(
-        f"select count(distinct {record_id}) from ({rows.typed(load, reading)}) "
-        f"where not coalesce({bad}, false)"
+        f"select count(distinct {record_id}) from ({rows_there}) where _occurrence is not null"
     ).fetchall()[0][0]
-    repeated = distinct < read - misfits
-    con.execute(f"create or replace view {raw_table(table)} as {_view(load, reading, repeated)}")
+    view = _view(load, rows_there, repeated=distinct < read - misfits)
+    con.execute(f"create or replace view {raw_view(table)} as {view}")
     duplicates = read - misfits - distinct if load.key else 0
     return replace(
         entry,
@@ -99,28 +97,34 @@ def _make(  # noqa: PLR0917
     )
 
 
-def _view(load: rows.Load, reading: Reading, repeated: bool) -> str:
-    """SQL for the view; windows over the whole table only where rows repeat an id."""
+def _fitting(load: rows.Load, reading: Reading) -> str:
+    """SQL: every row with the columns of a raw table; those that do not fit have no _occurrence."""
     bad = " or ".join(condition for condition, _, _ in rows.misfits(load))
     columns = ", ".join(f"c{i} as {quoted(name)}" for i, name in enumerate(load.types))
-    sql = f"""
-        select {columns}, extra as _extra, {rows.record_id(load)} as _record_id,
-            {literal(load.load_id)} as _load_id, {literal(load.origin)} as _origin,
-            {literal(load.loaded_at)}::timestamp as _loaded_at
-        from ({rows.typed(load, reading)}) where not coalesce({bad}, false)"""
-    if not repeated:
-        return sql
-    texts = ", ".join(f"coalesce({quoted(name)}::varchar, '')" for name in [*load.types, "_extra"])
-    if load.key:
-        newest = load.table.ingest.newest_by if load.table.ingest else None
-        order = f"{quoted(newest)} desc nulls last, " if newest else ""
-        order += f"sha256(concat_ws(chr(31), {texts})) desc"
-        place = f"row_number() over (partition by _record_id order by {order})"
-        return f"select * from ({sql}) qualify {place} = 1"
-    occurrence = "row_number() over (partition by _record_id order by _extra::varchar nulls first)"
-    return (
-        f"select * replace (left(_record_id, 32) || '-' || {occurrence} as _record_id) from ({sql})"
-    )
+    return f"""
+        select {columns}, extra as _extra, case when not coalesce({bad}, false) then 1 end
+            as _occurrence, {literal(load.load_id)} as _load_id, {literal(load.origin)} as _origin,
+            {literal(load.loaded_at)}::timestamp as _loaded_at, null::timestamp as _deleted_at
+        from ({rows.typed(load, reading)})"""
+
+
+def _view(load: rows.Load, rows_there: str, *, repeated: bool) -> str:
+    """SQL for the view; windows over the whole table only where rows repeat an id."""
+    record_id = ids.record_id(load.table, load.types)
+    fitting = f"select * from ({rows_there}) where _occurrence is not null"
+    if repeated:
+        texts = [f"coalesce({ids.text(name, kind)}, '')" for name, kind in load.types.items()]
+        content = ", ".join(texts)
+        if load.key:
+            newest = load.table.ingest.newest_by if load.table.ingest else None
+            first = f"{quoted(newest)} desc nulls last, " if newest else ""
+            last = f"sha256(concat_ws(chr(31), {content}, coalesce(_extra::varchar, ''))) desc"
+            place = f"row_number() over (partition by {record_id} order by {first}{last})"
+            fitting += f" qualify {place} = 1"
+        else:
+            place = f"row_number() over (partition by {content} order by _extra::varchar)"
+            fitting = f"select * replace ({place}::integer as _occurrence) from ({fitting})"
+    return f"select *, {record_id} as _record_id from ({fitting})"
 
 
 def _fingerprint(

@@ -68,6 +68,11 @@ class Mainstem:
         return self._facts
 
     @property
+    def is_sample(self) -> bool:
+        """Whether the sample company's stand-ins and truth labels are switched on."""
+        return bool(self._project.variables.get("sample_company"))
+
+    @property
     def now(self) -> datetime:
         """The clock, as UTC without a zone: what goes into `_at` columns."""
         return datetime.now(UTC).replace(tzinfo=None)
@@ -96,7 +101,7 @@ class Mainstem:
         """Variables that connections refer to; the sample's own where the user sets none."""
         if self._environment is None:
             started: dict[str, str] = {}
-            if self._project.variables.get("sample_company"):
+            if self.is_sample:
                 started = self._stack.enter_context(sample.services(self._home, os.environ))
             self._environment = {**started, **os.environ}
         return self._environment

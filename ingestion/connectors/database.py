@@ -119,4 +119,4 @@ def fetch(
         if old != path and (old.suffix == ".parquet" or old.name.endswith(".parquet.partial")):
             old.unlink()  # loaded long ago, or half of it
     extraction.write(request, ENGINES[scheme], path)
-    return (Arrival(path, origin),)
+    return (Arrival(path, origin, is_whole=cursor is not None and since is None),)

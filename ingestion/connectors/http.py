@@ -115,7 +115,8 @@ def fetch(
         for record in _records(client, where, query, options):
             file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
     partial.replace(path)
-    return (Arrival(path, origin),)
+    whole = table.ingest.cursor is not None and since is None
+    return (Arrival(path, origin, is_whole=whole),)
 
 
 def _client(given: Mapping[str, str]) -> httpx.Client:

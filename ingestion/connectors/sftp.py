@@ -144,12 +144,8 @@ async def _session(
         sftp = await asyncio.wait_for(ssh.start_sftp_client(), sftp_login.CONNECT_SECONDS)
         found = await sftp_files.listed(sftp, place)
         for origin in [origin for origin, copy in copies.items() if not copy.settled]:
-            if copies[origin].remote in found:
-                continue
-            if place.keeps:
-                del copies[origin]  # gone from the server, by somebody else's hand
-            else:  # by ours, and then we were killed before that was written down
-                copies[origin] = replace(copies[origin], settled=True)
+            if copies[origin].remote not in found:
+                del copies[origin]  # gone from the server, and not by our hand
         changed = {
             remote: stamp
             for remote, stamp in found.items()
@@ -191,10 +187,12 @@ async def _settle(
                 stamp = await sftp_files.stamp_of(sftp, copy.remote)
                 if stamp is not None and stamp != copy.stamp:
                     continue
-                if stamp is not None:
-                    await asyncio.wait_for(sftp_files.put_away(sftp, place, copy), SILENCE_SECONDS)
+                # First: killed in between, a file that is still there is a new one to the next run,
+                # which loads nothing of it again, and settles it.
                 copies[copy.origin] = replace(copy, settled=True)
                 remote_copies.remember(place.folder, copies)
+                if stamp is not None:
+                    await asyncio.wait_for(sftp_files.put_away(sftp, place, copy), SILENCE_SECONDS)
         except (asyncssh.Error, OSError, TimeoutError) as error:
             verb = place.options["after"]
             raise FetchError(

@@ -17,7 +17,12 @@ from ingestion.extraction import Batches, Request, said, selection
 from ingestion.sources import FetchError
 
 ROWS = 50_000
-_KINDS = ("integer", "real", "text", "blob")
+_TYPES = {
+    "integer": pa.int64(),
+    "real": pa.float64(),
+    "text": pa.string(),
+    "blob": pa.binary(),
+}
 
 
 @contextmanager
@@ -38,8 +43,10 @@ def read(request: Request) -> Iterator[Batches]:
             cursor = con.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             cursor.close()
-            schema = pa.schema(list(zip(names, _types(con, sql, parameters, names), strict=True)))
-            yield Batches(schema, _batches(con.execute(sql, parameters), schema))
+            types = _types(con, sql, parameters, names)
+            schema = pa.schema([(n, kind) for n, (kind, _) in zip(names, types, strict=True)])
+            mixed = [is_mixed for _, is_mixed in types]
+            yield Batches(schema, _batches(con.execute(sql, parameters), schema, mixed))
     except sqlite3.Error as error:
         raise FetchError(
             f"SQLite refuses ({said(str(error), request)}): check `table` or `query`, and that the "
@@ -64,27 +71,27 @@ def _value(start: str) -> str | int | float:
 
 def _types(
     con: sqlite3.Connection, sql: str, parameters: list[str | int | float], names: list[str]
-) -> list[pa.DataType]:
-    asked = ", ".join(
-        f"max(typeof({_quoted(name)}) = '{kind}')" for name in names for kind in _KINDS
-    )
-    (flags,) = con.execute(f"select {asked} from ({sql})", parameters).fetchall()
-    found = []
-    for i in range(len(names)):
-        present = {
-            kind for kind, flag in zip(_KINDS, flags[4 * i : 4 * i + 4], strict=True) if flag
-        }
-        only = present.pop() if len(present) == 1 else "text"
-        types = {"integer": pa.int64(), "real": pa.float64(), "blob": pa.binary()}
-        found.append(types.get(only, pa.string()))
-    return found
+) -> list[tuple[pa.DataType, bool]]:
+    """Each column's type, and whether its values are of several and have to become text."""
+    asked = ", ".join(f"group_concat(distinct typeof({_quoted(name)}))" for name in names)
+    (found,) = con.execute(f"select {asked} from ({sql})", parameters).fetchall()
+    types = []
+    for kinds in found:
+        present = sorted(set((kinds or "null").split(",")) - {"null"})
+        mixed = len(present) > 1
+        only = "text" if mixed or not present else present[0]
+        types.append((_TYPES[only], mixed))
+    return types
 
 
-def _batches(cursor: sqlite3.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(
+    cursor: sqlite3.Cursor, schema: pa.Schema, mixed: list[bool]
+) -> Iterator[pa.RecordBatch]:
     while rows := cursor.fetchmany(ROWS):
+        columns = zip(zip(*rows, strict=True), schema.types, mixed, strict=True)
         arrays = [
-            pa.array([_text(v) for v in values] if pa.types.is_string(kind) else values, kind)
-            for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+            pa.array([_text(v) for v in values] if is_mixed else values, kind)
+            for values, kind, is_mixed in columns
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 

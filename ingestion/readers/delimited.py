@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingestion import file_text
-from ingestion.readers.relations import REJECTS, Reading, extra_object, positions
+from ingestion.readers.relations import REJECTS, Reading, extra_names, extra_object, positions
 from ingestion.sources import Format, SourceTable
 from ingestion.sql import literal
 
@@ -37,4 +37,12 @@ def reading(table: SourceTable, form: Format, path: Path, packed: str) -> Readin
             compression = '{packed}', max_line_size = {MAX_LINE_BYTES},
             buffer_size = {2 * MAX_LINE_BYTES}, store_rejects = true, rejects_limit = 0,
             rejects_table = '{REJECTS}', rejects_scan = '{REJECTS}_scans')"""
-    return Reading(relation, path, packed, names, 2 if form.header else 1, keeps_rejects=True)
+    return Reading(
+        relation,
+        path,
+        packed,
+        names,
+        2 if form.header else 1,
+        keeps_rejects=True,
+        undeclared=extra_names(extra),
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.readers.relations import Reading, extra_object, positions
+from ingestion.readers.relations import Reading, extra_names, extra_object, positions
 from ingestion.sources import LoadError, SourceTable
 from ingestion.sql import literal, quoted
 
@@ -61,7 +61,7 @@ def over(
         select {", ".join(declared)}, {extra_object(extra)} as extra, null::varchar as defect,
             json_object({whole})::varchar as raw
         from {source}"""
-    return Reading(relation, path, "none", names, values=values)
+    return Reading(relation, path, "none", names, values=values, undeclared=extra_names(extra))
 
 
 def _nested(kind: str) -> bool:

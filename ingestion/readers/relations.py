@@ -20,6 +20,7 @@ class Reading:
     `names` are the file's own field names by position (CSV), for naming what was rejected;
     `first_line` is the number of the first record; `path` and `packed` are what DuckDB reads.
     `values` has SQL for the declared columns (by position) that need no cast from their text.
+    `undeclared` are the names of fields that nobody declared, as `extra` has them.
     """
 
     relation: str
@@ -29,6 +30,7 @@ class Reading:
     first_line: int = 1
     keeps_rejects: bool = False
     values: Mapping[int, str] = field(default_factory=dict)
+    undeclared: tuple[str, ...] = ()
 
 
 def positions(table: SourceTable, names: tuple[str, ...]) -> dict[str, int]:
@@ -55,14 +57,20 @@ def positions(table: SourceTable, names: tuple[str, ...]) -> dict[str, int]:
     return at
 
 
-def extra_object(fields: Sequence[tuple[str, str]]) -> str:
-    """SQL for a JSON object of (name, SQL for its value), NULL where none of them has a value."""
-    if not fields:
-        return "null::json"
+def extra_names(fields: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The names of (name, SQL) fields, told apart where a name stands twice."""
     names = [name for name, _ in fields]
     if len(set(names)) < len(names):
         # A second column of one name would hide the first in a JSON object.
         names = [f"{name}.{place}" for place, name in enumerate(names, 1)]
+    return tuple(names)
+
+
+def extra_object(fields: Sequence[tuple[str, str]]) -> str:
+    """SQL for a JSON object of (name, SQL for its value), NULL where none of them has a value."""
+    if not fields:
+        return "null::json"
+    names = extra_names(fields)
     pairs = ", ".join(f"{literal(n)}, {v}" for n, (_, v) in zip(names, fields, strict=True))
     some = " or ".join(f"{value} is not null" for _, value in fields)
     return f"case when {some} then json_object({pairs}) end"

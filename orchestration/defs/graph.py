@@ -66,7 +66,7 @@ def build() -> Any:
                 for table in TABLES
             }
             misplaced = con.execute(_MISPLACED_NODES).fetchall()[0][0]
-            labels = sample.truth(mainstem.home)
+            labels = sample.truth(mainstem.home) if mainstem.is_sample else None
             score = evaluate.evaluate(con, _truth_sql(labels)) if labels else None
         mainstem.facts["score"] = score
         if summary.unchanged:

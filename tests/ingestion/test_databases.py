@@ -229,6 +229,28 @@ def test_a_cursor_brings_what_changed_and_looks_back(project, database):
     assert project.rows(total) == [(5,)]
 
 
+def test_another_declaration_begins_anew_and_leaves_nothing_of_the_old_one(project, database):
+    url, run = database
+    run(FIRST)
+    cursor = {"table": "orders", "key": "id", "cursor": {"column": "updated_at"}}
+    table = declare(project, url, **cursor)
+    bring(project, table, **SECRET)
+    run("insert into orders values (4, 4.00, 'x', '2026-06-03', '2026-06-03 09:00:00', 'n4')")
+    bring(project, table, **SECRET)
+    run("delete from orders where id = 1")
+    table = declare(project, url, ORDERS | {"note": "varchar"}, **cursor)
+    (result,) = bring(project, table, **SECRET)
+    assert (result.rows_loaded, result.origin.partition("?")[1]) == (3, "")
+    found = project.rows("select id, note from raw_crm.people order by id")
+    assert found == [(2, "gift"), (3, None), (4, "n4")]
+    standing = "select count(*), sum(rows_loaded) from ops.loads where status = 'loaded'"
+    assert project.rows(standing) == [(1, 3)]
+    # Nothing comes twice afterwards either.
+    bring(project, table, **SECRET)
+    assert project.rows(standing)[0][1] == 3
+    assert project.rows("select id, note from raw_crm.people order by id") == found
+
+
 def test_a_query_with_a_number_for_a_cursor(project, database):
     url, run = database
     run(FIRST)

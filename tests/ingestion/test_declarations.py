@@ -127,3 +127,65 @@ def test_the_declaration_hash_follows_what_decides_the_rows_and_nothing_else(tmp
     assert hashed(GOOD.replace("%d.%m", "%m.%d")) != same
     assert hashed(GOOD.replace('delimiter: ";"', 'delimiter: ","')) != same
     assert hashed(GOOD.replace("              newest_by: ModifiedOn\n", "")) != same
+
+
+DATABASE = "connection: {url: 'postgresql://me@h/d', password: '${P}'}, table: t"
+HTTP = "location: 'https://a.example/b'"
+
+
+@pytest.mark.parametrize(
+    ("connector", "block", "says"),
+    [
+        ("sftp", "location: a, connection: {host: h}, settle_secnds: 1", "did you mean `settle_se"),
+        ("sftp", "location: a, connection: {host: h}, settle_seconds: soon", "a whole number"),
+        (
+            "sftp",
+            "location: a, connection: {host: h}, after: move",
+            "none of keep, archive, delete",
+        ),
+        ("sftp", "location: a, connection: {host: h}, archive: x", "`after: archive`: give that"),
+        ("sftp", "location: a, connection: {host: h, password: x}", "`password` is a secret"),
+        ("sftp", "location: a", "needs `connection.host`"),
+        ("database", "table: t", "needs `connection.url`"),
+        ("database", DATABASE + ", query: select 1", "either `table` or `query`"),
+        ("database", DATABASE + ", location: x", "has no `location`"),
+        ("database", DATABASE + ", tabel: t", "did you mean `table`?"),
+        ("database", DATABASE + ", format: {type: csv}", "leave `format` out"),
+        ("database", "connection: {url: 'postgres://u:secret@h/d'}, table: t", "stands in `url`"),
+        (
+            "database",
+            "connection: {url: 'postgrsql://h/d'}, table: t",
+            "did you mean `postgresql`?",
+        ),
+        ("database", "connection: {url: 'mysql://h/d', password: '${P:-x}'}, table: t", "a secret"),
+        ("database", DATABASE + ", cursor: {column: at}", "give a `key`"),
+        ("database", DATABASE + ", key: id, cursor: {column: att}", "did you mean `at`?"),
+        ("database", DATABASE + ", key: id, cursor: {column: at, lookback: 2h}", '"2 hours"'),
+        ("database", DATABASE + ", key: id, cursor: {colum: at}", "did you mean `column`?"),
+        ("warehouse", "location: people", "`location` is schema.table"),
+        ("warehouse", "location: a.b, query: x", "unknown key `query`"),
+        ("http", "location: a", "`location` is a URL"),
+        ("http", HTTP + ", pages: {style: curser}", "did you mean `cursor`?"),
+        ("http", HTTP + ", pages: {style: cursor}", "needs `next`"),
+        ("http", HTTP + ", pages: {style: offset}", "needs `size`"),
+        ("http", HTTP + ", pages: {size: 5}", "needs a `style`"),
+        ("http", HTTP + ", since_param: a", "`since_param` and `cursor` go together"),
+        ("http", HTTP + ", connection: {auth: 'Bearer x'}", "`auth` is a secret"),
+        ("http", HTTP + ", max_pages: many", "a whole number"),
+        ("http", HTTP + ", params: {a: [1]}", "a text or a number"),
+    ],
+)
+def test_every_connector_checks_its_own_keys(tmp_path, connector, block, says):
+    found = read(
+        tmp_path,
+        f"""
+sources:
+  - name: crm
+    tables:
+      - name: t
+        config: {{meta: {{ingest: {{connector: {connector}, {block}}}}}}}
+        columns: [{{name: id, data_type: integer}}, {{name: at, data_type: timestamp}}]
+""",
+    )
+    assert [says in problem.message for problem in found.problems] == [True], found.problems
+    assert found.problems[0].line in (6, 7)

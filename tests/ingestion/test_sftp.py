@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,15 +15,23 @@ from typing import Any
 
 import asyncssh
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingestion import fetch, load, sftp_login
+from ingestion import fetch, load, remote_copies
 from ingestion.connectors import sftp
 from ingestion.sources import FetchError
 
 NOW = datetime(2026, 7, 1, 12, 0)
 OLD = 1_700_000_000
+PASSPHRASE = "open sesame"  # noqa: S105 - of a key that lives as long as a test
 SSHD = "/usr/sbin/sshd"
 Reads = Callable[[str, int, bytes], bytes]
+
+
+def as_it_is(_path: str, _offset: int, block: bytes) -> bytes:
+    """What an honest server sends."""
+    return block
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def keys(tmp_path) -> Path:
     folder = tmp_path / "keys"
     folder.mkdir()
     client = asyncssh.generate_private_key("ssh-ed25519")
-    client.write_private_key(folder / "client", "pkcs8-pem", passphrase="open sesame")
+    client.write_private_key(folder / "client", "pkcs8-pem", passphrase=PASSPHRASE)
     client.write_public_key(folder / "authorized")
     server = asyncssh.generate_private_key("ssh-ed25519")
     server.write_private_key(folder / "host")
@@ -49,7 +56,7 @@ class Server:
         self.keys, self.files, self.prefix, self.username = keys, files, prefix, username
         self.port = 0
         #: What a misbehaving server sends instead of a block, and says instead of a size.
-        self.reads: Reads = lambda path, offset, block: block
+        self.reads: Reads = as_it_is
         self.size: Callable[[int], int] = lambda size: size
         self.asked: list[tuple[str, int]] = []
 
@@ -127,7 +134,6 @@ def asyncserver(keys, tmp_path) -> Iterator[Server]:
 
     class Sftp(asyncssh.SFTPServer):
         def __init__(self, channel: Any) -> None:
-            self.connection = channel.get_connection()
             super().__init__(channel, chroot=str(server.files).encode())
 
         def read(self, file_obj, offset, size):
@@ -169,7 +175,7 @@ def server(request) -> Server:
     return request.getfixturevalue(request.param)
 
 
-ENV = {"PASSPHRASE": "open sesame", "PASSWORD": "right"}
+ENV = {"PASSPHRASE": PASSPHRASE, "PASSWORD": "right"}
 
 
 def declare(project, server: Server, location: str = "drop/*.csv", **options: Any):
@@ -251,7 +257,12 @@ def test_loaded_files_are_put_away_and_never_lost(project, server, after):
     block = {"connector": "sftp", "location": table.ingest.location, "after": after,
              "settle_seconds": 0, "connection": server.connection()}  # fmt: skip
     changed = project.declare(block, {"id": "date"})
+<<<<<<< HEAD
     assert next((r.rows_read, r.rows_quarantined) for r in run(project, changed)) == (1, 1)
+=======
+    (again,) = run(project, changed)
+    assert (again.rows_read, again.rows_quarantined) == (1, 1)
+>>>>>>> work/connectors
 
 
 def test_a_file_that_changed_after_its_download_is_not_put_away(project, openssh):
@@ -352,7 +363,7 @@ def test_a_file_that_cannot_be_had_leaves_the_others_loaded_and_goes_on_next_tim
     good, bad = sorted(run(project, declare(project, asyncserver)), key=lambda r: r.status)[::-1]
     assert (good.status, bad.status) == ("loaded", "failed")
     assert "lost 3 times" in str(bad.error) and "goes on where it stopped" in str(bad.error)
-    asyncserver.reads = lambda path, offset, block: block
+    asyncserver.reads = as_it_is
     asyncserver.asked.clear()
     assert len(run(project, declare(project, asyncserver))) == 2
     assert min(o for p, o in asyncserver.asked if p == "big.csv") >= 1 << 20
@@ -361,7 +372,7 @@ def test_a_file_that_cannot_be_had_leaves_the_others_loaded_and_goes_on_next_tim
     asyncserver.reads = reads
     asyncserver.drop("drop/big.csv", CONTENT.replace("9", "8"), OLD + 1)
     run(project, declare(project, asyncserver))
-    asyncserver.reads = lambda path, offset, block: block
+    asyncserver.reads = as_it_is
     os.utime(big, (OLD + 2, OLD + 2))
     asyncserver.asked.clear()
     run(project, declare(project, asyncserver))
@@ -390,9 +401,8 @@ def test_a_password_comes_from_the_environment(project, asyncserver):
     assert ids(project) == [1]
 
 
-def test_the_server_is_asked_for_no_name_outside_its_folder(project, asyncserver, tmp_path):
-    asyncserver.drop("drop/..evil.csv", "id\n1\n")
-    run(project, declare(project, asyncserver))
-    outside = [p for p in tmp_path.rglob("*evil*") if not p.is_relative_to(asyncserver.files)]
-    assert [p.parent for p in outside] == [project.root / "d" / "crm" / "people"]
-    assert sftp_login.CONNECT_SECONDS <= 30 and shutil.which("sh")
+@given(st.text(st.characters(codec="utf-8"), max_size=400))
+def test_no_name_that_a_server_gives_leads_out_of_the_folder(name):
+    copy = remote_copies.file_name(name)
+    assert Path("/d", copy).parent == Path("/d")
+    assert len(copy.encode()) < 240 and "\0" not in copy
