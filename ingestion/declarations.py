@@ -15,11 +15,7 @@ from typing import Any, get_args
 
 import yaml
 
-<<<<<<< HEAD
-from ingestion import connectors, rhythms
-=======
-from ingestion import connectors, cursors
->>>>>>> work/connectors
+from ingestion import connectors, cursors, rhythms
 from ingestion.checks import (
     Where,
     WrongError,

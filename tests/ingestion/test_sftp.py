@@ -257,12 +257,8 @@ def test_loaded_files_are_put_away_and_never_lost(project, server, after):
     block = {"connector": "sftp", "location": table.ingest.location, "after": after,
              "settle_seconds": 0, "connection": server.connection()}  # fmt: skip
     changed = project.declare(block, {"id": "date"})
-<<<<<<< HEAD
-    assert next((r.rows_read, r.rows_quarantined) for r in run(project, changed)) == (1, 1)
-=======
     (again,) = run(project, changed)
     assert (again.rows_read, again.rows_quarantined) == (1, 1)
->>>>>>> work/connectors
 
 
 def test_a_file_that_changed_after_its_download_is_not_put_away(project, openssh):
