@@ -117,6 +117,7 @@ def staging_sql(source: str, table: str, guess: TableGuess) -> str:
             lines.append("        _loaded_at as created_at")
         if "updated_at" not in used:
             lines.append(f"        {stand_in} as updated_at")
+        lines.append("        _deleted_at is not null as is_deleted")
     lines.append("        _loaded_at as loaded_at")
     selected = ",\n".join(lines)
     return f"""{{{{ config(enabled='{source}' in var('sources')) }}}}
@@ -150,7 +151,11 @@ def staging_yaml(model: str, source: str, table: str, guess: TableGuess) -> str:
             f"      - {_flow({'name': name, **({'config': {'meta': meta}} if meta else {})})}"
         )
         names.add(name)
-    added = ("created_at", "updated_at", "loaded_at") if guess.is_people else ("loaded_at",)
+    added = (
+        ("created_at", "updated_at", "is_deleted", "loaded_at")
+        if guess.is_people
+        else ("loaded_at",)
+    )
     lines += [f"      - {{name: {name}}}" for name in added if name not in names]
     columns = "\n".join(lines)
     return f"""version: 2

@@ -20,6 +20,7 @@ COMMANDS = {
     "source": "Add a source.",
     "backfill": "Load the partitions of a window again.",
     "load": "Load one file, with an answer for every row.",
+    "quarantine": "Rows that loading refused: list, explain, replay.",
     "init": "A project for a company of your own.",
 }
 

@@ -39,7 +39,7 @@ def command(file: Path, source: str, table: str, dry_run: bool, as_json: bool) -
     mainstem load guests.csv --source guests --table guests --dry-run
     """
     home = find_home()
-    declared = _declared(home, source, table)
+    declared = declared_table(home, source, table)
     arrival = Arrival(path=file.resolve(), origin=f"upload/{file.name}")
     with _database(home, dry_run) as con:
         ledger.ensure(con, [declared])
@@ -78,7 +78,8 @@ def command(file: Path, source: str, table: str, dry_run: bool, as_json: bool) -
         sys.exit(EXIT_FAILED)
 
 
-def _declared(home: Home, source: str, table: str) -> SourceTable:
+def declared_table(home: Home, source: str, table: str) -> SourceTable:
+    """The declaration of a table that can be loaded; anything else is wrong usage, and said so."""
     found = declarations.read(home.staging)
     for candidate in found.tables:
         if (candidate.source, candidate.name) == (source, table):

@@ -11,6 +11,7 @@ from orchestration.runtime import Mainstem
 
 POOL = "warehouse"
 CHECK = "loaded"
+DRIFT = "no_drift"
 
 
 def build(tables: Sequence[SourceTable], problems: dict[tuple[str, str], str]) -> list[Any]:
@@ -35,7 +36,10 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         check_specs=[
             dg.AssetCheckSpec(
                 CHECK, asset=key, description="Every file was read; no row went to quarantine."
-            )
+            ),
+            dg.AssetCheckSpec(
+                DRIFT, asset=key, description="No file has a column that is not declared."
+            ),
         ],
         pool=POOL,
     )
@@ -73,11 +77,30 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
                         "rows_quarantined": refused,
                         **({"errors": "\n".join(str(r.error) for r in failed)} if failed else {}),
                     },
-                )
+                ),
+                _drift(mainstem, table),
             ],
         )
 
     return load_table
+
+
+def _drift(mainstem: Mainstem, table: SourceTable) -> dg.AssetCheckResult:
+    """Warn of undeclared columns: their values are kept in `_extra` until somebody declares them."""
+    with mainstem.warehouse() as con:
+        found = con.execute(
+            """
+            select column_name, sample_type from ops.drift
+            where source = ? and table_name = ? order by column_name
+            """,
+            [table.source, table.name],
+        ).fetchall()
+    return dg.AssetCheckResult(
+        check_name=DRIFT,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"undeclared_columns": ", ".join(f"{name} ({kind})" for name, kind in found)},
+    )
 
 
 def load_one(

@@ -96,3 +96,43 @@ def test_a_backfill_reconciles_and_may_be_repeated(elsewhere: Any) -> None:
     )
     assert nothing.returncode == 2
     assert "partition" in nothing.stderr
+
+
+def test_drift_is_seen_and_the_quarantine_is_explained_and_replayed(own: Any) -> None:
+    """A new column and a wrong date: noted, refused, and loaded once the declaration is mended."""
+    drop = own.project / "drop"
+    (drop / "guests.csv").write_text(GUESTS, encoding="utf-8")
+    own.command("source", "add", "drop/guests.csv", "--name", "guests")
+    (drop / "guests.csv").write_text(
+        "guest_no,name,email,phone,invited_at,diet\n"
+        "G1,Wilhelmina Quartermaine,wilhelmina@quartermaine.example.org,,2026-06-01 10:00:00,none\n"
+        "G2,Otto Lindqvist,otto@lindqvist.example.org,,06/02/2026,vegan\n",
+        encoding="utf-8",
+    )
+    assert own.run()["status"] == "complete"
+
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(own.home / "dagster")) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey(["guests", "guests"]), "no_drift")
+        record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+        evaluation = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]
+    assert not evaluation.passed
+    assert "diet" in str(evaluation.metadata["undeclared_columns"])
+
+    (count,) = json.loads(own.command("quarantine", "list", "--json").stdout)
+    assert (count["column_name"], count["rows"]) == ("invited_at", 1)
+    assert "G2,Otto" in own.command("quarantine", "explain", "guests.guests").stdout
+    declared = own.project / "dbt_project" / "models" / "staging" / "guests" / "_guests.yml"
+    text = declared.read_text(encoding="utf-8")
+    formats = '{format: ["%Y-%m-%d %H:%M:%S", "%m/%d/%Y"]}'
+    mended = text.replace(
+        "{name: invited_at, data_type: timestamp}",
+        f"{{name: invited_at, data_type: timestamp, config: {{meta: {formats}}}}}",
+    )
+    assert mended != text
+    declared.write_text(mended, encoding="utf-8")
+    assert (
+        "2 loaded, 0 still refused" in own.command("quarantine", "replay", "guests.guests").stdout
+    )
+    assert "Nothing is in the quarantine" in own.command("quarantine", "list").stdout

@@ -21,6 +21,7 @@ renamed as (
         ShopCustomerNo as user_id,
         CreatedOn as created_at,
         coalesce(ModifiedOn, CreatedOn) as updated_at,
+        _deleted_at is not null as is_deleted,
         _loaded_at as loaded_at
     from source
 )
