@@ -14,7 +14,7 @@ help: ## What there is
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Mainstem needs Python 3.11 to 3.13, and %s is %d.%d: make run PYTHON=python3.12" % (sys.executable, *v))'
 	@echo "Installing into $(VENV) (once; a minute or less)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || (echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv" && exit 1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | sed 's/ .*//')"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
@@ -47,5 +47,8 @@ lock: $(INSTALLED) ## Pin what pyproject.toml asks for into requirements.lock
 		--no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
 
 clean: ## Delete the environment and the data; asks before what cannot be rebuilt
-	@$(PYTHON) -c 'import pathlib, sys; d = pathlib.Path("data"); sys.exit(0 if not d.exists() or input("data/ holds customer ids, the sync ledger and Dagster history, which cannot be rebuilt. Delete it? [y/N] ").strip().lower() == "y" else "Kept everything.")'
+	@if [ -d data ]; then \
+		printf 'data/ holds customer ids, the sync ledger and history, which cannot be rebuilt. Delete it? [y/N] '; \
+		read answer || answer=n; [ "$$answer" = y ] || { echo; echo "Kept everything."; exit 1; }; \
+	fi
 	@rm -rf data $(VENV) dbt_project/target dbt_project/logs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

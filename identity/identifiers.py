@@ -84,8 +84,8 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
 def _consent_values(source: str, rules: Rules) -> str:
     """What consents name, as rows of given_ids that belong to no node (a query).
 
-    A phone number without a country is read in its jurisdiction's, or where that is no country, in
-    every country that contacts live in: `normalised_values` keeps it if just one reading is known.
+    A phone number without a country is read in every country that contacts live in: a jurisdiction
+    such as GDPR or CA names none. `normalised_values` keeps the readings that somebody has.
     """
     phones = ", ".join(
         _text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
@@ -100,12 +100,7 @@ def _consent_values(source: str, rules: Rules) -> str:
             union
             select {_text(rules.default_country)}
         ) as c
-        where case
-            when v.identifier_type not in ({phones or "''"}) then c.country_code = {_text(rules.default_country)}
-            when length(v.jurisdiction) = 2
-                then c.country_code = replace(upper(v.jurisdiction), 'UK', 'GB')
-            else true
-        end
+        where v.identifier_type in ({phones or "''"}) or c.country_code = {_text(rules.default_country)}
     """
 
 

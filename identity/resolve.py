@@ -26,7 +26,7 @@ from identity.stable_ids import assign_ids
 from identity.visitors import attach_visitors
 
 # Part of the model's version: raise it when the code decides differently on the same rules.
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 Progress = Callable[[str], None]
 
@@ -122,7 +122,7 @@ def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
     identifiers = (
         "node_key, identifier_type, identifier_value, is_verified, first_seen_at, last_seen_at"
     )
-    consents = "identifier_type, identifier_value, jurisdiction"
+    consents = "identifier_type, identifier_value"
     parts = [
         con.execute(
             f"""

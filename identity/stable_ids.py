@@ -35,7 +35,7 @@ def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now:
         select to_customer_id as customer_id, min((h.changed_at, r.started_at)) as created
         from {previous}.identity.history as h
         left join {previous}.identity.runs as r using (run_id)
-        where h.event in ('create', 'split')
+        where h.event in ('created', 'split')
         group by all
         """
     )
@@ -175,7 +175,7 @@ def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime)
             where c.is_new
         ),
         happened as (
-            select 'create' as event, cluster_key as node_key, null as from_id, to_id,
+            select 'created' as event, cluster_key as node_key, null as from_id, to_id,
                 'first seen' as reason
             from born where from_id is null
             union all

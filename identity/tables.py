@@ -12,7 +12,8 @@ COLUMNS = {
         identifier_hash varchar, is_verified boolean, is_blocked boolean, blocked_reason varchar,
         first_seen_at timestamp, last_seen_at timestamp""",
     "normalised_values": """
-        identifier_type varchar, given_value varchar, identifier_value varchar""",
+        identifier_type varchar, given_value varchar, identifier_value varchar,
+        is_only_reading boolean""",
     "edges": """
         edge_id varchar, left_key varchar, right_key varchar, match_type varchar, rule varchar,
         match_weight double, match_probability double, evidence json, model_version varchar,
@@ -69,15 +70,15 @@ def prepare(
     work.execute(
         """
         create or replace table new_normalised_values as
-        select identifier_type, given as given_value, any_value(value) as identifier_value
+        select
+            identifier_type, given as given_value, value as identifier_value,
+            count(*) over (partition by identifier_type, given) = 1 as is_only_reading
         from (
             select distinct f.identifier_type, f.given, f.value
             from normal_forms as f
             semi join ids using (identifier_type, value)
             where f.node_key is null
         )
-        group by identifier_type, given
-        having count(*) = 1
         order by all
         """
     )

@@ -46,8 +46,11 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     moment to its last, so no run of one can still be alive.
     """
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(
-        filters=dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: "run"})
-    ):
+    ours = dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: ["run", "backfill"]})
+    for run in instance.get_runs(filters=ours):
         instance.report_run_failed(run, "The process was killed; a later run took over.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    # A run of the UI takes the lock before it claims a slot: whoever claims one now is dead too.
+    storage = instance.event_log_storage
+    for key in storage.get_concurrency_keys():
+        for slot in storage.get_concurrency_info(key).claimed_slots:
+            storage.free_concurrency_slots_for_run(slot.run_id)

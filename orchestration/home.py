@@ -101,4 +101,4 @@ def find_root(start: Path | None = None) -> Path:
 def find_home() -> Home:
     """The project and its data folder, from MAINSTEM_PROJECT, MAINSTEM_HOME and where we stand."""
     root = find_root()
-    return Home(root=root, data=(root / os.environ.get("MAINSTEM_HOME", "data")).resolve())
+    return Home(root=root, data=(root / (os.environ.get("MAINSTEM_HOME") or "data")).resolve())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +50,19 @@ class Project:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._parsed: Manifest | None = None
+        self._now: str | None = None
 
     @cached_property
     def variables(self) -> dict[str, Any]:
         """`vars` of dbt_project.yml."""
-        text = (self.home.dbt_project / "dbt_project.yml").read_text(encoding="utf-8")
-        return dict(yaml.safe_load(text).get("vars") or {})
+        path = self.home.dbt_project / "dbt_project.yml"
+        try:
+            return dict(yaml.safe_load(path.read_text(encoding="utf-8")).get("vars") or {})
+        except (yaml.YAMLError, AttributeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else str(path)
+            what = getattr(error, "problem", None) or "it holds no settings"
+            raise ProjectError(f"{where}: this is not readable YAML: {what}") from None
 
     @property
     def sources(self) -> Mapping[str, list[str]]:
@@ -62,15 +70,32 @@ class Project:
         return self.variables.get("sources") or {}
 
     def as_of(self) -> str:
-        """The moment that recency, windows and audiences are computed at (UTC, to the second)."""
+        """The moment that recency, windows and audiences are computed at (UTC, to the second).
+
+        Asked of the clock once for each run (`begin`), so that a run has one "now".
+        """
+        if self._now is None:
+            self.begin()
+        return str(self._now)
+
+    def begin(self) -> None:
+        """A run begins: what it calls now. Raises ProjectError for a moment that is none."""
         given = os.environ.get("MAINSTEM_AS_OF") or self.variables.get("as_of")
-        return str(given) if given else datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        try:
+            moment = datetime.fromisoformat(str(given)) if given else datetime.now(UTC)
+        except ValueError:
+            raise ProjectError(
+                f"as_of {given!r} is no moment: write it as 2026-07-01 00:00:00"
+                " (MAINSTEM_AS_OF, or the var in dbt_project.yml)"
+            ) from None
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+        self._now = moment.strftime("%Y-%m-%d %H:%M:%S")
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """dbt's manifest as a dictionary; parses if a file of the project has changed."""
         stamp = self.home.dbt_target / "mainstem_parsed_at"
-        digest = _digest_of_files(self.home.dbt_project)
+        digest = _digest_of_files(self.home.dbt_project, self.home.root / "tests" / "dbt")
         is_fresh = self.home.manifest.exists() and stamp.exists() and stamp.read_text() == digest
         if not is_fresh:
             self._parse()
@@ -117,6 +142,8 @@ class Project:
         self.home.warehouse.parent.mkdir(parents=True, exist_ok=True)
         os.environ["MAINSTEM_WAREHOUSE"] = str(self.home.warehouse)
         os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+        before = os.environ.get("MAINSTEM_AS_OF")
+        os.environ["MAINSTEM_AS_OF"] = self.as_of()
         runner = dbtRunner(manifest=self._parsed, callbacks=[on_event] if on_event else None)
         where = str(self.home.dbt_project)
         places = ["--project-dir", where, "--profiles-dir", where]
@@ -127,6 +154,10 @@ class Project:
             return runner.invoke([*quiet, *command, *places])
         finally:
             _close_warehouse()
+            if before is None:
+                del os.environ["MAINSTEM_AS_OF"]
+            else:
+                os.environ["MAINSTEM_AS_OF"] = before
 
 
 def _leave_out_disabled(manifest: dict[str, Any]) -> None:
@@ -152,14 +183,15 @@ def _close_warehouse() -> None:
     manager.close_all_connections()
 
 
-def _digest_of_files(folder: Path) -> str:
+def _digest_of_files(*folders: Path) -> str:
     """Names, sizes and times of a dbt project's files: a change of any means parsing again."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".sql", ".yml", ".csv", ".md"):
-            stat = path.stat()
-            digest.update(
-                f"{path.relative_to(folder)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode()
-            )
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in (".sql", ".yml", ".yaml", ".csv", ".md"):
+                stat = path.stat()
+                digest.update(
+                    f"{path.relative_to(folder)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode()
+                )
     digest.update(os.environ.get("MAINSTEM_THREADS", "").encode())
     return digest.hexdigest()

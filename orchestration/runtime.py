@@ -86,6 +86,7 @@ class Mainstem:
                 if not self._holds_lock:
                     purpose = f"Dagster run {run}"
                     self._stack.enter_context(lock.hold(self._home.lock, purpose, wait_seconds=2))
+                self._project.begin()
                 yield self
             self._environment = None
 

@@ -38,6 +38,7 @@ def ensure(con: duckdb.DuckDBPyConnection) -> None:
         """
         create table if not exists ops.builds (
             unique_id varchar primary key, fingerprint varchar not null, status varchar not null,
+            schema_name varchar, relation_name varchar,
             run_id varchar not null, built_at timestamp not null
         )
         """
@@ -146,17 +147,28 @@ def fingerprints(
 
 @dataclass(frozen=True)
 class Built:
-    """What a node was built from, and how that went (success, pass or warn)."""
+    """What a node was built from, how that went (success, pass or warn), and what it made."""
 
     fingerprint: str
     status: str
+    relation: tuple[str, str] | None = None
+
+
+def built(node: Mapping[str, Any], fingerprint: str, status: str) -> Built:
+    """What is remembered of a manifest node that was built."""
+    return Built(fingerprint, status, _relation(node))
 
 
 def remembered(con: duckdb.DuckDBPyConnection) -> dict[str, Built]:
     """unique_id -> what was built."""
     ensure(con)
-    rows = con.execute("select unique_id, fingerprint, status from ops.builds").fetchall()
-    return {unique_id: Built(fingerprint, status) for unique_id, fingerprint, status in rows}
+    rows = con.execute(
+        "select unique_id, fingerprint, status, schema_name, relation_name from ops.builds"
+    ).fetchall()
+    return {
+        unique_id: Built(fingerprint, status, (schema, name) if name else None)
+        for unique_id, fingerprint, status, schema, name in rows
+    }
 
 
 def existing_relations(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
@@ -164,6 +176,42 @@ def existing_relations(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     return set(
         con.execute("select table_schema, table_name from information_schema.tables").fetchall()
     )
+
+
+def drop_orphans(con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> list[str]:
+    """Drop what a model of ours made that is deleted or renamed by now; `schema.name` of each.
+
+    It would otherwise be published for ever. Only what `ops.builds` says we built is dropped: a
+    user's own tables may stand in the same schemas.
+    """
+    ensure(con)
+    known = {*manifest["nodes"], *manifest.get("unit_tests", {}), "published"}
+    made = {_relation(node) for node in manifest["nodes"].values()}
+    dropped = []
+    for unique_id, schema, name in con.execute(
+        "select unique_id, schema_name, relation_name from ops.builds order by all"
+    ).fetchall():
+        if unique_id in known:
+            continue
+        if schema is not None and (schema, name) not in made:
+            kinds = con.execute(
+                "select table_type from information_schema.tables"
+                " where table_catalog = current_catalog() and table_schema = ? and table_name = ?",
+                [schema, name],
+            ).fetchall()
+            for (kind,) in kinds:
+                what = "view" if kind == "VIEW" else "table"
+                con.execute(f"drop {what} {quote(schema)}.{quote(name)}")
+                dropped.append(f"{schema}.{name}")
+        con.execute("delete from ops.builds where unique_id = ?", [unique_id])
+    return dropped
+
+
+def _relation(node: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(schema, name) of what a model or seed makes; None for a test."""
+    if node["resource_type"] not in BUILDABLE:
+        return None
+    return node["schema"], node.get("alias") or node["name"]
 
 
 def choose(
@@ -218,12 +266,14 @@ def remember(
     con.execute(
         """
         insert or replace into ops.builds
-        select unnest(?), unnest(?), unnest(?), ?, ?
+        select unnest(?), unnest(?), unnest(?), unnest(?::varchar[]), unnest(?::varchar[]), ?, ?
         """,
         [
             list(built),
             [node.fingerprint for node in built.values()],
             [node.status for node in built.values()],
+            [node.relation[0] if node.relation else None for node in built.values()],
+            [node.relation[1] if node.relation else None for node in built.values()],
             run_id,
             now,
         ],

@@ -15,6 +15,10 @@
 {% macro from_epoch(column) %}{{ return(adapter.dispatch('from_epoch')(column)) }}{% endmacro %}
 {% macro duckdb__from_epoch(column) %}make_timestamp(cast({{ column }} as bigint) * 1000000){% endmacro %}
 
+{# A value as a type, null where it is none: for what comes out of JSON, which loading did not type. #}
+{% macro as_type(expression, data_type) %}{{ return(adapter.dispatch('as_type')(expression, data_type)) }}{% endmacro %}
+{% macro duckdb__as_type(expression, data_type) %}try_cast({{ expression }} as {{ data_type }}){% endmacro %}
+
 {% macro hours_after(column, hours) %}{{ return(adapter.dispatch('hours_after')(column, hours)) }}{% endmacro %}
 {% macro duckdb__hours_after(column, hours) %}({{ column }} + interval '{{ hours }} hours'){% endmacro %}
 

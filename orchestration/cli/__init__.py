@@ -59,9 +59,10 @@ def main() -> None:
     """Entry point; a user's mistake ends in one line, never in a traceback."""
     from orchestration.home import ProjectNotFoundError
     from orchestration.lock import BusyError
+    from orchestration.project import ProjectError
 
     try:
         cli(prog_name="mainstem")
-    except (ProjectNotFoundError, BusyError, FileNotFoundError) as error:
+    except (ProjectNotFoundError, ProjectError, BusyError, FileNotFoundError) as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

@@ -69,6 +69,7 @@ def execute(
         )
     rows = []
     with history.open_instance(home) as instance:
+        history.end_dead_runs(instance)
         for found in wanted:
             assert found.ingest is not None  # noqa: S101  (chosen for it)
             assert found.ingest.partition is not None  # noqa: S101

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.home import Home, find_home
+from orchestration.project import Project
 from orchestration.warehouse import read_published
 
 LOADS = """
@@ -66,8 +67,7 @@ def command(as_json: bool) -> None:
 
 def _declared(home: Home) -> dict[str, dict[str, Any]]:
     """Per switched-on source: what it feeds, how often it is expected, which identifiers it has."""
-    settings = yaml.safe_load((home.dbt_project / "dbt_project.yml").read_text(encoding="utf-8"))
-    switched_on = (settings.get("vars") or {}).get("sources") or {}
+    switched_on = Project(home).sources
     found: dict[str, dict[str, Any]] = {
         name: {
             "source": name,
@@ -78,7 +78,7 @@ def _declared(home: Home) -> dict[str, dict[str, Any]]:
         }
         for name, entities in switched_on.items()
     }
-    folders = settings.get("model-paths") or ["models"]
+    folders = ("models", "ready_made")
     for path in sorted(p for folder in folders for p in (home.dbt_project / folder).rglob("*.yml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

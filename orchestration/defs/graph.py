@@ -69,6 +69,11 @@ def build() -> Any:
             labels = sample.truth(mainstem.home) if mainstem.is_sample else None
             score = evaluate.evaluate(con, _truth_sql(labels)) if labels else None
         mainstem.facts["score"] = score
+        for unknown in summary.unknown_types:
+            mainstem.leave_out(
+                f"identifiers of type {unknown} link nobody: identity/rules.yml does not name it"
+                " (the type is the `identifier` in a staging column's meta)"
+            )
         if summary.unchanged:
             mainstem.progress.say("identity: input and rules unchanged, every id as it was")
         for table in TABLES:

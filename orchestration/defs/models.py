@@ -1,5 +1,6 @@
 """The dbt project as Dagster assets: every model an asset, every data test an asset check."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ def _build_stale(
     project, progress = mainstem.project, mainstem.progress
     selected = set(selected)
     with mainstem.warehouse() as con:
+        for orphan in staleness.drop_orphans(con, manifest):
+            progress.say(f"dbt: dropped {orphan}, which no model makes any more")
         before = staleness.remembered(con)
         now = staleness.fingerprints(
             manifest,
@@ -125,8 +128,9 @@ def _build_stale(
     else:
         progress.say(f"dbt: {len(selected)} models unchanged")
 
+    nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}
     built = {
-        unique_id: staleness.Built(now[unique_id], result.status)
+        unique_id: staleness.built(nodes[unique_id], now[unique_id], result.status)
         for unique_id, result in results.items()
     }
     good = {unique_id: built[unique_id] for unique_id in built if results[unique_id].is_good}
@@ -209,11 +213,19 @@ def _count_rows(con: Any, manifest: Mapping[str, Any], selected: Iterable[str]) 
     return counts
 
 
+def _without_values(message: str) -> str:
+    """dbt's message; of an error over data only its kind, since DuckDB quotes the value."""
+    found = re.search(r"(Conversion|Constraint|Out of Range|Invalid Input) Error", message)
+    if found:
+        return f"{found[0]} in the rows (the value is not shown; run its SQL with `mainstem sql`)"
+    return message.strip()
+
+
 def _explain(bad: Iterable[NodeResult], manifest: Mapping[str, Any]) -> str:
     nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}
     lines = [
         f"{nodes[result.unique_id]['original_file_path']}: {nodes[result.unique_id]['name']}:"
-        f" {(result.message or result.status).strip()}"
+        f" {_without_values(result.message or result.status)}"
         for result in bad
     ]
     return "dbt did not succeed:\n  " + "\n  ".join(lines)

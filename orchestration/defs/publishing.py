@@ -54,15 +54,32 @@ def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[A
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         metadata = _publish(mainstem, context.run_id, "published again with what the syncs did")
+        _tell_of_abandoned(mainstem, {key.path[-1] for key in syncs})
         for table in LEDGER_TABLES:
             yield dg.MaterializeResult(asset_key=["reverse_etl", table], metadata=metadata)
 
     return [published, sync_ledger]
 
 
+def _tell_of_abandoned(mainstem: Mainstem, declared: set[str]) -> None:
+    """A sync that is declared no more may have people at its destination, whom nobody removes."""
+    with mainstem.warehouse() as con:
+        held = con.execute(
+            "select sync_name, count(*) from reverse_etl.sync_state where is_held group by 1 order by 1"
+        ).fetchall()
+    for name, rows in held:
+        if name not in declared:
+            mainstem.leave_out(
+                f"sync {name} is declared no more, but its destination still holds {rows:,} rows, out of"
+                " reach of a withdrawal: declare it again, with an audience that selects nobody, to"
+                " remove them"
+            )
+
+
 def _publish(mainstem: Mainstem, run_id: str, done: str) -> dict[str, Any]:
     target = mainstem.home.published
     with mainstem.progress.step("publish"), mainstem.warehouse() as con:
+        ledger.ensure(con, [])
         projection.write(con, mainstem.home.sync_ledger)
         ledger.ensure(con, [])  # a company may have nothing but tables that others fill
         state = _state(con)

@@ -10,6 +10,7 @@ import dagster as dg
 
 from ingestion import partitions
 from ingestion.sources import SourceTable
+from orchestration import lock
 from orchestration.defs.loads import load_one
 from orchestration.home import Home
 from orchestration.runtime import Mainstem
@@ -70,7 +71,10 @@ def _sensor(table: SourceTable, home: Home) -> Any:
         location = partitions.whole(table).ingest.location  # type: ignore[union-attr]
         seen = [_state(path, home.root) for path in sorted(home.root.glob(location))]
         state = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
-        if state == context.cursor:
+        if lock.holder(home.lock) is not None:
+            # The cursor stays, so that what is new is seen again when nobody writes.
+            yield dg.SkipReason("another run is writing")
+        elif state == context.cursor:
             yield dg.SkipReason("no file is new or changed")
         elif seen:
             context.update_cursor(state)

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration import warehouse
 from orchestration.defs.publishing import PUBLISHED
 from orchestration.runtime import Mainstem
 from reverse_etl import engine
@@ -21,6 +22,20 @@ def key_of(sync: Sync) -> dg.AssetKey:
 def build(syncs: Sequence[Sync]) -> list[Any]:
     """An asset for each sync; it reads the published file, and holds no database while it sends."""
     return [_asset(sync) for sync in syncs]
+
+
+def _held_back(mainstem: Mainstem) -> str | None:
+    """Why nothing may be sent: who withdrew today is not known while consents cannot be loaded."""
+    names = [name for name, feeds in mainstem.project.sources.items() if "consents" in feeds]
+    with warehouse.read_published(mainstem.home.published) as con:
+        failed = con.execute(
+            """
+            select string_agg(distinct source || '.' || table_name, ', ') from ops.loads
+            where status = 'failed' and list_contains(?::varchar[], source)
+            """,
+            [names],
+        ).fetchall()[0][0]
+    return f"{failed} could not be loaded, so a withdrawal may be missing" if failed else None
 
 
 def _asset(sync: Sync) -> Any:
@@ -40,6 +55,12 @@ def _asset(sync: Sync) -> Any:
     def sync_asset(
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        if reason := _held_back(mainstem):
+            mainstem.leave_out(f"sync {sync.name}: held back: {reason}")
+            return dg.MaterializeResult(
+                metadata={"status": "held back"},
+                check_results=[dg.AssetCheckResult(check_name=CHECK, passed=False)],
+            )
         with mainstem.progress.step("sync"):
             result = engine.run(
                 sync,

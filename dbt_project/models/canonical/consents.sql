@@ -15,10 +15,11 @@ select
     jurisdiction,
     consented_at,
     consented_at as valid_from,
-    -- A decision holds until the next one of the same person about the same thing.
+    -- A decision holds until the next one of the same person about the same thing; of two at one
+    -- moment the stricter one is the next.
     lead(consented_at) over (
         partition by identifier_type, lower(trim(identifier_value)), purpose, channel
-        order by consented_at, source_system, source_record_id
+        order by consented_at, case when status = 'granted' then 0 else 1 end, source_system, source_record_id
     ) as valid_to,
     loaded_at
 from decisions

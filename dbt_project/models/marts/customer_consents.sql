@@ -21,6 +21,8 @@ normalised as (
         on
             in_force.identifier_type = given.identifier_type
             and trim(in_force.identifier_value) = given.given_value
+    -- A number that may be several people's grants nothing, and forbids for all of them.
+    where given.is_only_reading or in_force.status <> 'granted'
 ),
 
 decisions as (

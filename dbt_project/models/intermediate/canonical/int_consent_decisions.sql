@@ -5,7 +5,8 @@ select
     identifier_value,
     purpose,
     channel,
-    status,
+    -- A word that nobody knows is no consent.
+    case when status in ('granted', 'denied', 'withdrawn') then status else 'denied' end as status,
     legal_basis,
     jurisdiction,
     consented_at,

@@ -7,11 +7,11 @@ with source as (
 renamed as (
     select
         _record_id as source_record_id,
-        identifier_type,
+        lower(trim(identifier_type)) as identifier_type,
         identifier as identifier_value,
-        purpose,
-        channel,
-        status,
+        lower(trim(purpose)) as purpose,
+        lower(trim(channel)) as channel,
+        lower(trim(status)) as status,
         legal_basis,
         jurisdiction,
         recorded_at as consented_at,

@@ -16,14 +16,14 @@ renamed as (
     select
         _record_id || '|' || {{ json_text('line', '$.line') }} as source_record_id,
         _record_id as order_record_id,
-        cast({{ json_text('line', '$.line') }} as integer) as line_number,
+        {{ as_type(json_text('line', '$.line'), 'integer') }} as line_number,
         {{ json_text('line', '$.sku') }} as product_id,
         {{ json_text('line', '$.title') }} as product_name,
         {{ json_text('line', '$.category') }} as category,
-        cast({{ json_text('line', '$.quantity') }} as integer) as quantity,
-        cast({{ json_text('line', '$.unit_price') }} as decimal(18, 2)) as unit_price,
-        cast({{ json_text('line', '$.net_amount') }} as decimal(18, 2)) as net_amount,
-        cast({{ json_text('line', '$.unit_cost') }} as decimal(18, 2)) as unit_cost,
+        {{ as_type(json_text('line', '$.quantity'), 'integer') }} as quantity,
+        {{ as_type(json_text('line', '$.unit_price'), 'decimal(18, 2)') }} as unit_price,
+        {{ as_type(json_text('line', '$.net_amount'), 'decimal(18, 2)') }} as net_amount,
+        {{ as_type(json_text('line', '$.unit_cost'), 'decimal(18, 2)') }} as unit_cost,
         _loaded_at as loaded_at
     from lines
 )

@@ -11,7 +11,7 @@ requests as (
         {{ json_text('requester', '$.email') }} as email,
         {{ json_text('requester', '$.phone') }} as phone,
         {{ country_code(json_text('requester', '$.country')) }} as country_code,
-        cast({{ json_text('requester', '$.created_at') }} as timestamp) as requester_created_at,
+        {{ as_type(json_text('requester', '$.created_at'), 'timestamp') }} as requester_created_at,
         created_at as ticket_created_at,
         updated_at as ticket_updated_at,
         _record_id,

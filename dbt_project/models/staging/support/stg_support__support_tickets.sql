@@ -14,7 +14,7 @@ renamed as (
         {{ json_text('custom_fields', '$.category') }} as category,
         priority,
         status,
-        cast({{ json_text('satisfaction_rating', '$.score') }} as integer) as csat_score,
+        {{ as_type(json_text('satisfaction_rating', '$.score'), 'integer') }} as csat_score,
         subject,
         _loaded_at as loaded_at
     from source

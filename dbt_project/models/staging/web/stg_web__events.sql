@@ -27,9 +27,9 @@ renamed as (
         {{ json_text('properties', '$.product_id') }} as product_id,
         {{ json_text('properties', '$.cart_id') }} as cart_id,
         {{ json_text('properties', '$.order_id') }} as order_id,
-        cast({{ json_text('properties', '$.quantity') }} as integer) as quantity,
-        cast({{ json_text('properties', '$.price') }} as decimal(18, 2)) as unit_price,
-        cast({{ json_text('properties', '$.revenue') }} as decimal(18, 2)) as revenue,
+        {{ as_type(json_text('properties', '$.quantity'), 'integer') }} as quantity,
+        {{ as_type(json_text('properties', '$.price'), 'decimal(18, 2)') }} as unit_price,
+        {{ as_type(json_text('properties', '$.revenue'), 'decimal(18, 2)') }} as revenue,
         {{ json_text('properties', '$.currency') }} as currency,
         properties,
         _loaded_at as loaded_at
