@@ -178,6 +178,8 @@ def _ending(console: Console, home: Home, outcome: dict[str, Any], example: str 
         page = home.shown(home.sample / "email_tool" / "index.html")
         console.print(f"[bold]Delivered[/]  what the email tool got: {page}")
     console.print("[bold]Next[/]")
+    if not example:
+        console.print("  .venv/bin/mainstem source add <file> --name <system>", style="cyan")
     console.print(f"  .venv/bin/mainstem explain {example or '<customer>'}", style="cyan")
     console.print(
         '  .venv/bin/mainstem sql "select rfm_segment, count(*), sum(revenue) from marts.customer_360 group by 1"',
