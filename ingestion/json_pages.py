@@ -38,7 +38,7 @@ def records(document: Any, path: str | None, where: str) -> list[Any]:
     return found
 
 
-def following(  # noqa: PLR0911, PLR0917 - a style, an answer
+def following(  # noqa: PLR0911 - a style, an answer
     pages: Mapping[str, Any],
     url: str,
     query: Query,

@@ -59,7 +59,7 @@ def load(
     return tuple(_load_one(con, table, arrival, run_id, _naive_utc(now)) for arrival in ordered)
 
 
-def record_failure(  # noqa: PLR0917 - orchestration calls it as it stands here
+def record_failure(
     con: duckdb.DuckDBPyConnection,
     table: SourceTable,
     origin: str,
@@ -113,7 +113,7 @@ def _load_one(
         return _fail(con, entry, messages.message(error, arrival), now)
 
 
-def _read(  # noqa: PLR0917
+def _read(
     con: duckdb.DuckDBPyConnection,
     label: rows.Load,
     path: Path,
@@ -133,7 +133,7 @@ def _read(  # noqa: PLR0917
     return _commit(con, label, reading, entry, now, clock)
 
 
-def _commit(  # noqa: PLR0917
+def _commit(
     con: duckdb.DuckDBPyConnection,
     label: rows.Load,
     reading: readers.Reading,
@@ -227,7 +227,7 @@ def _any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute(f"set preserve_insertion_order = {str(before).lower()}")
 
 
-def _entry(  # noqa: PLR0917
+def _entry(
     con: duckdb.DuckDBPyConnection,
     table: SourceTable,
     origin: str,

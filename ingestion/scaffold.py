@@ -67,7 +67,7 @@ def switch_on(settings: str, source: str, entities: list[str]) -> str:
 
 def source_yaml(source: str, table: str, guess: TableGuess, ingest: Mapping[str, Any]) -> str:
     """The source's YAML."""
-    block: dict[str, Any] = {**ingest, "format": guess.format}
+    block: dict[str, Any] = {**ingest, **({"format": guess.format} if guess.format else {})}
     if guess.key:
         block["key"] = list(guess.key)
         if guess.newest_by:

@@ -62,7 +62,7 @@ def show(
         raise
 
 
-def _make(  # noqa: PLR0917
+def _make(
     con: duckdb.DuckDBPyConnection,
     table: SourceTable,
     source: str,

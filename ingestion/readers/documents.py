@@ -13,7 +13,7 @@ from ingestion.sources import Format, LoadError, SourceTable
 from ingestion.sql import literal
 
 
-def reading(  # noqa: PLR0917
+def reading(
     con: duckdb.DuckDBPyConnection,
     table: SourceTable,
     types: dict[str, str],

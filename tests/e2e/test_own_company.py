@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def test_from_an_empty_folder_to_golden_records(own: Any) -> None:
     own.command(
         "source", "add", "drop/turnstile.csv", "--name", "turnstile", "--location", "drop/turn*.csv"
     )
+    with sqlite3.connect(drop / "app.sqlite") as database:
+        database.execute("create table accounts (account_id text, email text, created_at text)")
+        database.execute(
+            "insert into accounts values ('A1', 'otto@lindqvist.example.org', '2026-06-05 10:00:00')"
+        )
+    database.close()
+    app = ("--connector", "database", "--set", "connection.url=sqlite:///drop/app.sqlite")
+    own.command("source", "add", "--name", "app", *app, "--set", "table=accounts")
+    wrong = own.command(
+        "source", "add", "--name", "app2", *app, "--set", "tabel=accounts", check=False
+    )
+    assert wrong.returncode == 1
+    assert "did you mean `table`" in wrong.stderr
     again = own.command("source", "add", "drop/guests.csv", "--name", "guests", check=False)
     assert again.returncode == 1
     assert "already" in again.stderr
@@ -46,12 +60,12 @@ def test_from_an_empty_folder_to_golden_records(own: Any) -> None:
     golden = own.query(
         "select source_count, count(*) from marts.golden_customers group by 1 order by 1"
     )
-    assert golden == [(1, 2), (2, 1)], "one of three people is known to both systems"
+    assert golden == [(1, 1), (2, 2)], "two of three people are known to two systems"
 
     inventory = {
         entry["source"]: entry for entry in json.loads(own.command("sources", "--json").stdout)
     }
-    assert (inventory["guests"]["contacts"], inventory["guests"]["linked"]) == (2, 1)
+    assert (inventory["guests"]["contacts"], inventory["guests"]["linked"]) == (2, 2)
     assert inventory["turnstile"]["known_nowhere_else"] == 1
     assert "have identifiers that no other source has" in own.command("sources").stdout
 
@@ -68,7 +82,7 @@ def test_from_an_empty_folder_to_golden_records(own: Any) -> None:
     assert dry["refused"][0]["column"] == "invited_at"
     assert "invited_at" in own.command(*arguments).stdout
     assert own.run()["status"] == "complete"
-    assert own.query("select count(*) from marts.golden_customers where source_count = 2") == [(2,)]
+    assert own.query("select count(*) from marts.golden_customers where source_count = 2") == [(3,)]
     unknown = own.command("load", "more.csv", "--source", "guest", "--table", "guests", check=False)
     assert unknown.returncode == 2
     assert "guests.guests" in unknown.stderr
