@@ -18,15 +18,16 @@ pytestmark = pytest.mark.e2e
 def shuffle_lines(text: str, chance: random.Random, header: bool = True) -> str:
     """The rows of a CSV (which may hold line breaks) or of a line-by-line file in another order."""
     if header:
-        dialect = ";" if text.splitlines()[0].count(";") > 3 else ","
+        dialect = ";" if text.split("\n", 1)[0].count(";") > 3 else ","
         rows, start = [], 0
-        reader = csv.reader(io.StringIO(text), delimiter=dialect)
-        lines = text.splitlines(keepends=True)
+        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=dialect)
+        # str.splitlines would also split at bytes of Greek letters, read as Latin-1.
+        lines = list(io.StringIO(text, newline="\n"))
         for _ in reader:
             rows.append("".join(lines[start : reader.line_num]))
             start = reader.line_num
     else:
-        rows = text.splitlines(keepends=True)
+        rows = list(io.StringIO(text, newline="\n"))
     first, rest = (rows[:1], rows[1:]) if header else ([], rows)
     chance.shuffle(rest)
     return "".join([*first, *(row if row.endswith("\n") else row + "\n" for row in rest)])
