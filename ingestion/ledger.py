@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import duckdb
 
 from ingestion import in_place
 from ingestion.ids import record_id
-from ingestion.sources import Problem, SourceTable
+from ingestion.sources import LoadResult, Problem, SourceTable
 from ingestion.sql import quoted, raw_view, stored_table
 
 TECHNICAL = (
@@ -77,6 +78,21 @@ class LedgerEntry:
     run_id: str
     error: str | None
     declaration_hash: str
+
+    def result(self, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:
+        """What a caller is told of it."""
+        return LoadResult(
+            load_id=self.load_id,
+            source=self.source,
+            table_name=self.table_name,
+            origin=self.origin,
+            status=status,
+            rows_read=self.rows_read,
+            rows_loaded=self.rows_loaded,
+            rows_duplicate=self.rows_duplicate,
+            rows_quarantined=self.rows_quarantined,
+            error=self.error,
+        )
 
 
 def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tuple[Problem, ...]:

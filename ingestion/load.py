@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 
@@ -88,13 +87,13 @@ def _load_one(
             standing = None
         if standing and known_files.is_known(con, table, arrival):
             ledger.supersede(con, standing, ("failed",))
-            return _result(standing, "unchanged")
+            return standing.result("unchanged")
         marks = arrival.path.stat()
         content_hash, size = file_text.digest(arrival.path)
         if standing and standing.content_hash == content_hash:
             ledger.supersede(con, standing, ("failed",))
             known_files.remember(con, table, arrival, marks)
-            return _result(standing, "unchanged")
+            return standing.result("unchanged")
         entry = _entry(con, table, arrival.origin, run_id, content_hash, size)
         problems: list[Problem] = []
         types = ledger.duckdb_types(con, table, problems)
@@ -106,7 +105,7 @@ def _load_one(
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
             entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
         known_files.remember(con, table, arrival, marks)
-        return replace(_result(entry, "loaded"), new_columns=new)
+        return replace(entry.result("loaded"), new_columns=new)
     except duckdb.FatalException:
         raise  # the database itself is broken: nothing can be written down in it
     except (LoadError, duckdb.Error, OSError, ValueError) as error:
@@ -266,7 +265,7 @@ def _fail(
     except BaseException:
         con.execute("rollback")
         raise
-    return _result(entry, "failed")
+    return entry.result("failed")
 
 
 def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -> str:
@@ -279,21 +278,6 @@ def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -
         str(attempt),
     )
     return "load_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
-
-
-def _result(entry: LedgerEntry, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:
-    return LoadResult(
-        load_id=entry.load_id,
-        source=entry.source,
-        table_name=entry.table_name,
-        origin=entry.origin,
-        status=status,
-        rows_read=entry.rows_read,
-        rows_loaded=entry.rows_loaded,
-        rows_duplicate=entry.rows_duplicate,
-        rows_quarantined=entry.rows_quarantined,
-        error=entry.error,
-    )
 
 
 def _naive_utc(moment: datetime) -> datetime:

@@ -7,7 +7,6 @@ CSV quoting left out where the row could be split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +15,7 @@ import duckdb
 from ingestion import file_text
 from ingestion.readers import MAX_LINE_BYTES, REJECTS, Reading
 from ingestion.rows import Load, misfits, typed
-from ingestion.sources import Arrival, IngestionError, LoadError, LoadResult, SourceTable
+from ingestion.sources import IngestionError, LoadError
 from ingestion.sql import literal
 
 FOUND = "ingestion_found"
@@ -102,31 +101,6 @@ def _refused(
         [*values, limit],
     ).fetchall()
     return tuple(Refused(*row) for row in found)
-
-
-def replay(
-    con: duckdb.DuckDBPyConnection,
-    table: SourceTable,
-    arrivals: Iterable[Arrival],
-    *,
-    run_id: str,
-    now: datetime,
-) -> tuple[LoadResult, ...]:
-    """Load again, of these files, those that have refused rows.
-
-    After the declaration was mended their rows come in; with the old declaration and the same
-    bytes nothing changes, and the results say so.
-    """
-    from ingestion import load  # which itself writes into the quarantine
-
-    found = con.execute(
-        "select distinct l.origin from ops.quarantine as q join ops.loads as l using (load_id) "
-        "where l.status = 'loaded' and l.source = ? and l.table_name = ?",
-        [table.source, table.name],
-    ).fetchall()
-    origins = {origin for (origin,) in found}
-    chosen = [arrival for arrival in arrivals if arrival.origin in origins]
-    return load.load(con, table, chosen, run_id=run_id, now=now)
 
 
 def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:

@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 
@@ -44,19 +43,19 @@ def show(
         ):
             ledger.supersede(con, standing, ("failed",))
             con.execute("commit")
-            return _result(standing, "unchanged")
+            return standing.result("unchanged")
         entry = _entry(table, origin, run_id, fingerprint, attempts)
         entry = _make(con, table, source, described, entry, now)
         ledger.write(con, entry, now, now)
         con.execute("commit")
-        return _result(entry, "loaded")
+        return entry.result("loaded")
     except (LoadError, duckdb.Error) as error:
         con.execute("rollback")
         entry = replace(entry, status="failed", error=_message(error, location))
         con.execute("begin")
         ledger.write(con, entry, now, now)
         con.execute("commit")
-        return _result(entry, "failed")
+        return entry.result("failed")
     except BaseException:
         con.execute("rollback")
         raise
@@ -177,18 +176,3 @@ def _message(error: Exception, location: str) -> str:
     if isinstance(error, LoadError):
         return f"{location}: {error}"
     return f"{location} cannot be read ({type(error).__name__}): look at it with `mainstem sql`"
-
-
-def _result(entry: LedgerEntry, status: Literal["loaded", "failed", "unchanged"]) -> LoadResult:
-    return LoadResult(
-        load_id=entry.load_id,
-        source=entry.source,
-        table_name=entry.table_name,
-        origin=entry.origin,
-        status=status,
-        rows_read=entry.rows_read,
-        rows_loaded=entry.rows_loaded,
-        rows_duplicate=entry.rows_duplicate,
-        rows_quarantined=entry.rows_quarantined,
-        error=entry.error,
-    )

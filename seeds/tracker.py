@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
 
 from seeds import catalogue
 from seeds.catalogue import Product, money
 from seeds.people import AS_OF
 from seeds.records import Record
-
-if TYPE_CHECKING:
-    from seeds.web import Cart
+from seeds.shop import Order
 
 SITE = "https://harbourandpine.example"
 LOCALES = {"US": "en-US", "GB": "en-GB", "DE": "de-DE", "FR": "fr-FR"}
@@ -32,6 +29,17 @@ ARRIVALS: tuple[tuple[str, tuple[str, str, str] | None], ...] = (
     ("https://www.bing.com/", None),
 )
 Properties = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Cart:
+    """One cart: what is in it, when it was last touched, and the order it became, if any."""
+
+    cart_id: str
+    items: tuple[tuple[Product, int], ...]
+    last_activity: datetime
+    order: Order | None = None
+    checkout: bool = False
 
 
 @dataclass(frozen=True)

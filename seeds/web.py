@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -11,7 +11,7 @@ from seeds import catalogue
 from seeds.people import AS_OF, START, Person, moment
 from seeds.records import Record
 from seeds.shop import Order
-from seeds.tracker import Device, Tracker, Visit
+from seeds.tracker import Cart, Device, Tracker, Visit
 
 DAY = timedelta(days=1)
 # shares of the size of the company (its number of people)
@@ -24,17 +24,6 @@ CONVERTED, LATE, ABANDONED, OPEN, SHARED, FORMS, BROWSING = (
     0.03,
     0.1,
 )
-
-
-@dataclass(frozen=True)
-class Cart:
-    """One cart: what is in it, when it was last touched, and the order it became, if any."""
-
-    cart_id: str
-    items: tuple[tuple[catalogue.Product, int], ...]
-    last_activity: datetime
-    order: Order | None = None
-    checkout: bool = False
 
 
 def _late_after(rng: Random, n: int) -> timedelta:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from ingestion import fetch, ledger, partitions, quarantine
+from ingestion import replay as replaying
 from ingestion.sources import IngestionError
 from orchestration import lock, warehouse
 from orchestration.cli import EXIT_FAILED
@@ -88,7 +89,7 @@ def replay(table: str) -> None:
     with lock.hold(home.lock, "mainstem quarantine"), warehouse.connect(home.warehouse) as con:
         ledger.ensure(con, [declared])
         now = datetime.now(UTC).replace(tzinfo=None)
-        results = quarantine.replay(con, declared, arrivals, run_id="mainstem quarantine", now=now)
+        results = replaying.replay(con, declared, arrivals, run_id="mainstem quarantine", now=now)
     for result in results:
         print(
             f"{result.origin}: {result.status}, {result.rows_loaded:,} loaded,"

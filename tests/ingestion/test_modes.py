@@ -8,7 +8,7 @@ from itertools import permutations
 
 import pytest
 
-from ingestion import fetch, file_text, load, quarantine
+from ingestion import fetch, file_text, load, quarantine, replay
 from ingestion.sources import IngestionError
 
 COLUMNS = {"id": "integer", "name": "varchar"}
@@ -130,8 +130,6 @@ def test_the_quarantine_counts_explains_and_replays(project):
         {"location": "drop/*"}, COLUMNS | {"born": ("date", {"format": "%d.%m.%Y"})}
     )
     arrivals = fetch.fetch(mended, project_root=project.root, downloads=project.root, env={})
-    (result,) = quarantine.replay(
-        project.con, mended, arrivals, run_id="r2", now=datetime(2026, 7, 2)
-    )
+    (result,) = replay.replay(project.con, mended, arrivals, run_id="r2", now=datetime(2026, 7, 2))
     assert (result.origin, result.rows_loaded, result.rows_quarantined) == ("drop/1.csv", 2, 1)
     assert [c.rows for c in quarantine.counts(project.con)] == [1]
