@@ -231,7 +231,7 @@ def choose(
 
     def is_fresh(unique_id: str) -> bool:
         node = nodes[unique_id]
-        exists = (node["schema"], node.get("alias") or node["name"]) in relations
+        exists = _relation(node) in relations
         return exists and is_current(unique_id)
 
     stale = {unique_id for unique_id in selected if not is_fresh(unique_id)}

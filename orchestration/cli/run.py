@@ -76,7 +76,7 @@ def execute(home: Home, progress: Progress) -> dict[str, Any]:
         code,
         run_id=result.run_id,
         as_of=assembly.mainstem.project.as_of(),
-        sample=bool(assembly.mainstem.project.variables.get("sample_company")),
+        sample=assembly.mainstem.is_sample,
         left_out=left_out,
         errors=errors,
         changed=facts.get("changed", 0),

@@ -52,8 +52,8 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         for result in failed:
             mainstem.leave_out(f"{table.source}.{table.name}: {result.error}")
         changed = [result for result in results if result.status == "loaded"]
-        loaded = sum(result.rows_loaded for result in results)
-        refused = sum(result.rows_quarantined for result in results)
+        counts = count(results)
+        loaded, refused = counts.pop("rows_loaded"), counts["rows_quarantined"]
         if not failed:
             news = "unchanged" if not changed else f"{loaded:,} rows"
             aside = f", {refused:,} in quarantine" if refused and changed else ""
@@ -62,10 +62,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
             asset_key=key,
             metadata={
                 "dagster/row_count": loaded,
-                "rows_read": sum(result.rows_read for result in results),
-                "rows_duplicate": sum(result.rows_duplicate for result in results),
-                "rows_quarantined": refused,
-                "files": len(results),
+                **counts,
                 "files_new_or_changed": len(changed),
             },
             check_results=[
@@ -83,6 +80,17 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         )
 
     return load_table
+
+
+def count(results: Sequence[LoadResult]) -> dict[str, int]:
+    """Files and rows of some loads, added up by kind."""
+    return {
+        "files": len(results),
+        "rows_read": sum(result.rows_read for result in results),
+        "rows_loaded": sum(result.rows_loaded for result in results),
+        "rows_duplicate": sum(result.rows_duplicate for result in results),
+        "rows_quarantined": sum(result.rows_quarantined for result in results),
+    }
 
 
 def _drift(mainstem: Mainstem, table: SourceTable) -> dg.AssetCheckResult:

@@ -11,7 +11,7 @@ import dagster as dg
 from ingestion import partitions
 from ingestion.sources import SourceTable
 from orchestration import lock
-from orchestration.defs.loads import load_one
+from orchestration.defs.loads import count, load_one
 from orchestration.home import Home
 from orchestration.runtime import Mainstem
 
@@ -101,13 +101,7 @@ def _backfill(table: SourceTable) -> dg.JobDefinition:
     ) -> None:
         start = context.partition_time_window.start.replace(tzinfo=None)
         results = load_one(mainstem, partitions.of(table, start), None, context.run_id)
-        counts = {
-            "files": len(results),
-            "rows_read": sum(result.rows_read for result in results),
-            "rows_loaded": sum(result.rows_loaded for result in results),
-            "rows_duplicate": sum(result.rows_duplicate for result in results),
-            "rows_quarantined": sum(result.rows_quarantined for result in results),
-        }
+        counts = count(results)
         context.add_output_metadata(counts)
         failed = [str(result.error) for result in results if result.status == "failed"]
         mainstem.facts["partition"] = {**counts, "error": "; ".join(failed) or None}
