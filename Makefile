@@ -26,7 +26,7 @@ run: $(INSTALLED) ## The whole road on the sample company: load, model, resolve,
 
 test: $(INSTALLED) ## Everything: lint, types, architecture, and all tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED) ## Lint, types and architecture alone
 	@$(BIN)/ruff format --check .

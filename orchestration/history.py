@@ -20,6 +20,7 @@ SETTINGS = {
         "runs": {"max_concurrent_runs": 1},
         "pools": {"granularity": "op", "default_limit": 1},
     },
+    "event_log_storage": {"module": "orchestration.event_log", "class": "EventLog"},
     "run_monitoring": {"enabled": True, "free_slots_after_run_end_seconds": 60},
 }
 
@@ -52,5 +53,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     # A run of the UI takes the lock before it claims a slot: whoever claims one now is dead too.
     storage = instance.event_log_storage
     for key in storage.get_concurrency_keys():
-        for slot in storage.get_concurrency_info(key).claimed_slots:
-            storage.free_concurrency_slots_for_run(slot.run_id)
+        found = storage.get_concurrency_info(key)
+        # a step may have been promised its slot and not have taken it yet
+        claimed = {slot.run_id for slot in found.claimed_slots}
+        for run_id in claimed | {step.run_id for step in found.pending_steps}:
+            storage.free_concurrency_slots_for_run(run_id)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
+import filelock
 import pytest
 
 from benchmarks.projects import ROOT, copy_project, environment
@@ -35,6 +41,7 @@ class Road:
     project: Path
     home: Path
     variables: dict[str, str]
+    first: dict[str, Any] = field(default_factory=dict)
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -68,17 +75,31 @@ class Road:
         )
         assert process.stderr is not None
         said = []
-        deadline = time.monotonic() + LIMIT_SECONDS
+        late = threading.Timer(LIMIT_SECONDS, process.kill)
+        late.start()
         for line in process.stderr:
             said.append(line)
-            if at in line or time.monotonic() > deadline:
+            if at in line:
                 break
         else:
             pytest.fail(f"the run never said {at!r}:\n{''.join(said)}")
+        late.cancel()
         time.sleep(after_seconds)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
         process.stderr.close()
+
+    @contextmanager
+    def dagster(self) -> Iterator[Any]:
+        """Dagster's instance of this home."""
+        import dagster as dg
+
+        folder = str(self.home / "dagster")
+        with (
+            mock.patch.dict(os.environ, {"DAGSTER_HOME": folder}),
+            dg.DagsterInstance.get() as instance,
+        ):
+            yield instance
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the published file."""
@@ -111,10 +132,20 @@ class Road:
 
 
 @pytest.fixture(scope="session")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
-    """The sample company after its first run, from an empty MAINSTEM_HOME."""
-    road = Road(ROOT, tmp_path_factory.mktemp("home"), {})
-    road.first = road.run()  # type: ignore[attr-defined]
+def road(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Road:
+    """The sample company after its first run, from an empty MAINSTEM_HOME.
+
+    All processes of a test run share one; nobody changes it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    road = Road(ROOT, shared / "road", {})
+    report = shared / "road.json"
+    with filelock.FileLock(shared / "road.lock", timeout=LIMIT_SECONDS):
+        if not report.exists():
+            report.write_text(json.dumps(road.run()), encoding="utf-8")
+    road.first = json.loads(report.read_text(encoding="utf-8"))
     return road
 
 
@@ -122,3 +153,11 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
 def elsewhere(tmp_path: Path) -> Road:
     """A copy of the project to change, with an empty MAINSTEM_HOME."""
     return Road(copy_project(tmp_path / "project"), tmp_path / "home", {})
+
+
+@pytest.fixture
+def next_day(road: Road, tmp_path: Path) -> Road:
+    """A copy of the project to change, and of what the first run left."""
+    home = tmp_path / "home"
+    shutil.copytree(road.home, home)
+    return Road(copy_project(tmp_path / "project"), home, {})

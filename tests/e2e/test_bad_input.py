@@ -10,26 +10,26 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_bad_sources_are_named_and_the_others_load(elsewhere: Any) -> None:
+def test_bad_sources_are_named_and_the_others_load(next_day: Any) -> None:
     """An unreadable CSV, half a JSON array, an unknown key and an unreachable host, all at once."""
-    company = elsewhere.project / "seeds" / "company"
+    company = next_day.project / "seeds" / "company"
     (company / "newsletter" / "signups.csv").write_bytes(bytes(range(256)) * 400)
     customers = company / "shop" / "customers.json"
     customers.write_bytes(customers.read_bytes()[:500_000])
-    declared = elsewhere.project / "dbt_project" / "models" / "staging" / "crm" / "_crm.yml"
+    declared = next_day.project / "dbt_project" / "models" / "staging" / "crm" / "_crm.yml"
     declared.write_text(
         declared.read_text(encoding="utf-8").replace("newest_by:", "newest_bi:"), encoding="utf-8"
     )
     # A port of this machine that nothing listens on.
-    key = elsewhere.project / "key"
+    key = next_day.project / "key"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
-    elsewhere.variables |= {
+    next_day.variables |= {
         "MAINSTEM_STORES_SFTP_HOST": "127.0.0.1",
         "MAINSTEM_STORES_SFTP_PORT": "9",
         "MAINSTEM_STORES_SFTP_KEY": str(key),
         "MAINSTEM_STORES_SFTP_KNOWN_HOSTS": "none",
     }
-    outcome = elsewhere.run(expect=3)
+    outcome = next_day.run(expect=3)
     assert outcome["status"] == "incomplete"
     left_out = "\n".join(outcome["left_out"])
     for words in (
@@ -41,29 +41,31 @@ def test_bad_sources_are_named_and_the_others_load(elsewhere: Any) -> None:
         line = next((line for line in left_out.splitlines() if words[0] in line), "")
         assert all(word in line for word in words), (words, left_out)
     rows = dict(
-        elsewhere.query(
+        next_day.query(
             "select source || '.' || table_name, sum(rows_loaded) from ops.loads group by 1"
         )
     )
     assert rows["web.events"] > 8_000
     assert rows["shop.orders"] > 5_000
     assert rows["consents.consents"] > 6_000
-    errors = elsewhere.query("select error from ops.loads where status = 'failed'")
+    errors = next_day.query("select error from ops.loads where status = 'failed'")
     assert len(errors) >= 5
-    shown = elsewhere.command("status").stdout
+    shown = next_day.command("status").stdout
     assert "signups.csv" in shown
 
 
-def test_a_model_that_does_not_compile_is_named(elsewhere: Any) -> None:
-    model = elsewhere.project / "dbt_project" / "models" / "audiences" / "aud_new_customers_7d.sql"
+def test_a_model_that_does_not_compile_is_named(next_day: Any) -> None:
+    model = next_day.project / "dbt_project" / "models" / "audiences" / "aud_new_customers_7d.sql"
     model.write_text(
         "select customer_id, first_ordered_at from {{ ref('customer_orders') }}", encoding="utf-8"
     )
-    outcome = elsewhere.run(expect=1)
+    published = next_day.home / "published" / "mainstem.duckdb"
+    before = published.stat().st_mtime_ns
+    outcome = next_day.run(expect=1)
     assert "aud_new_customers_7d" in "\n".join(outcome["errors"])
-    assert not (elsewhere.home / "published").exists()
+    assert published.stat().st_mtime_ns == before, "what was published stays"
     model.write_text("select customer_id from {{ ref('customer_order') }}", encoding="utf-8")
-    outcome = elsewhere.run(expect=1)
+    outcome = next_day.run(expect=1)
     assert "customer_order" in "\n".join(outcome["errors"])
 
 

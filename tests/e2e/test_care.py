@@ -10,9 +10,9 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_an_unlucky_day(elsewhere: Any) -> None:
+def test_an_unlucky_day(next_day: Any) -> None:
     """One project, day after day: each day something is wrong, and each day it is dealt with."""
-    project, company = elsewhere.project, elsewhere.project / "seeds" / "company"
+    project, company = next_day.project, next_day.project / "seeds" / "company"
     models = project / "dbt_project" / "models"
 
     # Day 1: rubbish inside JSON, and words nobody knows; the good rows go on, the value stays out of sight.
@@ -29,16 +29,16 @@ def test_an_unlucky_day(elsewhere: Any) -> None:
         text.replace(",granted,", ",Granted,", 1).replace(",withdrawn,", ",gone fishing,", 1),
         encoding="utf-8",
     )
-    first = elsewhere.run()
+    first = next_day.run()
     assert first["status"] == "complete"
     assert (
-        elsewhere.query("select count(*) from canonical.consents where status = 'granted'")[0][0]
+        next_day.query("select count(*) from canonical.consents where status = 'granted'")[0][0]
         > 1_000
     )
-    assert elsewhere.query(
+    assert next_day.query(
         "select count(*) from canonical.consents where status not in ('granted', 'denied', 'withdrawn')"
     ) == [(0,)]
-    for path in (elsewhere.home / "dagster").rglob("*"):
+    for path in (next_day.home / "dagster").rglob("*"):
         if path.is_file():
             assert b"jane.doe@secret.example" not in path.read_bytes(), path.name
 
@@ -51,13 +51,13 @@ def test_an_unlucky_day(elsewhere: Any) -> None:
     start = declared.index("  - name: new_customers_to_email_tool")
     end = declared.index("  - name: lapsed_high_value_to_agency")
     syncs.write_text(declared[:start] + declared[end:], encoding="utf-8")
-    before = elsewhere.query("select count(*) from reverse_etl.sync_log")
-    second = elsewhere.run(expect=3)
+    before = next_day.query("select count(*) from reverse_etl.sync_log")
+    second = next_day.run(expect=3)
     left_out = "\n".join(second["left_out"])
     assert "abandoned_cart_to_email_tool: held back: consents.consents" in left_out
     assert "new_customers_to_email_tool is declared no more" in left_out
-    assert elsewhere.query("select count(*) from reverse_etl.sync_log") == before
-    tables = elsewhere.query(
+    assert next_day.query("select count(*) from reverse_etl.sync_log") == before
+    tables = next_day.query(
         "select table_name from information_schema.tables where table_schema = 'audiences'"
     )
     assert sorted(name for (name,) in tables) == ["aud_abandoned_cart", "aud_lapsed_high_value"]
@@ -65,16 +65,20 @@ def test_an_unlucky_day(elsewhere: Any) -> None:
     # Day 3: a run of the UI was killed while it held a slot; settings with a slip are named by line.
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(elsewhere.home / "dagster")) as instance:
+    with next_day.dagster() as instance:
         instance.event_log_storage.set_concurrency_slots("warehouse", 1)
         dead = instance.create_run_for_job(
             dg.GraphDefinition(name="ui").to_job(), status=dg.DagsterRunStatus.STARTED
         )
-        claim = instance.event_log_storage.claim_concurrency_slot("warehouse", dead.run_id, "load")
-        assert claim.is_claimed
+        slots = instance.event_log_storage
+        assert slots.claim_concurrency_slot("warehouse", dead.run_id, "load").is_claimed
+        assert not slots.claim_concurrency_slot("warehouse", dead.run_id, "next").is_claimed
+        slots.free_concurrency_slot_for_step(dead.run_id, "load")
+        (promised,) = slots.get_concurrency_info("warehouse").pending_steps
+        assert promised.assigned_timestamp, "killed between being promised the slot and taking it"
     consents.write_text(text, encoding="utf-8")
     syncs.write_text(declared[:start] + declared[end:], encoding="utf-8")
-    third = elsewhere.run(expect=3)
+    third = next_day.run(expect=3)
     assert [line.split(" is ")[0] for line in third["left_out"]] == [
         "sync new_customers_to_email_tool"
     ]
@@ -82,7 +86,7 @@ def test_an_unlucky_day(elsewhere: Any) -> None:
     settings.write_text(
         settings.read_text(encoding="utf-8").replace("[contacts]", "[contacts", 1), encoding="utf-8"
     )
-    done = elsewhere.command("run", check=False)
+    done = next_day.command("run", check=False)
     assert done.returncode == 1
     assert "dbt_project.yml:" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr

@@ -127,7 +127,7 @@ def test_drift_is_seen_and_the_quarantine_is_explained_and_replayed(own: Any) ->
 
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(own.home / "dagster")) as instance:
+    with own.dagster() as instance:
         key = dg.AssetCheckKey(dg.AssetKey(["guests", "guests"]), "no_drift")
         record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
         evaluation = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]

@@ -56,22 +56,22 @@ def test_links_of_the_readme_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_a_source_added_by_the_readme_is_in_golden_records(elsewhere: Any) -> None:
+def test_a_source_added_by_the_readme_is_in_golden_records(next_day: Any) -> None:
     (rows,) = blocks("csv", "Add a source")
     (steps,) = blocks("console", "Add a source")
-    drop: Path = elsewhere.project / "drop"
+    drop: Path = next_day.project / "drop"
     drop.mkdir()
     (drop / "guests.csv").write_text(rows, encoding="utf-8")
     for _, *arguments in commands(steps):
-        elsewhere.command(*arguments)
-    found = elsewhere.query(
+        next_day.command(*arguments)
+    found = next_day.query(
         """
         select g.email, g.email_source from marts.golden_customers as g
         join identity.crosswalk using (customer_id) where node_key = 'guests:G1'
         """
     )
     assert found == [("wilhelmina@quartermaine.example.org", "guests")]
-    written = elsewhere.project / "dbt_project" / "models" / "staging" / "guests" / "_guests.yml"
+    written = next_day.project / "dbt_project" / "models" / "staging" / "guests" / "_guests.yml"
     for line in blocks("yaml", "Add a source")[0].splitlines():
         assert line.split("#")[0].strip() in written.read_text(encoding="utf-8")
 

@@ -295,15 +295,15 @@ def test_syncs_add_up_and_the_email_tool_holds_what_the_ledger_says(road: Any) -
     assert held[0][0] > 100
 
 
-def test_a_second_run_does_nothing_and_changes_no_id(road: Any) -> None:
-    before, ids = road.published(), road.ids()
-    published = (road.home / "published" / "mainstem.duckdb").stat().st_mtime_ns
-    second = road.run()
+def test_a_second_run_does_nothing_and_changes_no_id(next_day: Any) -> None:
+    before, ids = next_day.published(), next_day.ids()
+    published = (next_day.home / "published" / "mainstem.duckdb").stat().st_mtime_ns
+    second = next_day.run()
     assert (second["status"], second["changed"]) == ("complete", 0)
-    assert road.ids() == ids
-    assert road.published() == before
-    assert (road.home / "published" / "mainstem.duckdb").stat().st_mtime_ns == published
-    assert "Nothing new" in road.command("run").stdout
+    assert next_day.ids() == ids
+    assert next_day.published() == before
+    assert (next_day.home / "published" / "mainstem.duckdb").stat().st_mtime_ns == published
+    assert "Nothing new" in next_day.command("run").stdout
 
 
 def test_the_command_line_reads_what_is_published(road: Any) -> None:
@@ -335,7 +335,7 @@ def test_the_command_line_reads_what_is_published(road: Any) -> None:
 def test_runs_are_in_dagsters_history(road: Any) -> None:
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(road.home / "dagster")) as instance:
+    with road.dagster() as instance:
         runs = instance.get_runs()
         assert runs
         assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}

@@ -85,9 +85,9 @@ def test_killed_five_times_and_run_again_equals_a_run_that_went_through(
         assert mine[table] == theirs[table], table
 
 
-def test_a_record_that_connects_two_customers_keeps_the_older_id(elsewhere: Any) -> None:
+def test_a_record_that_connects_two_customers_keeps_the_older_id(next_day: Any) -> None:
     """Two people of one name and no other evidence in common turn out to be one by a third record."""
-    contacts = elsewhere.project / "seeds" / "company" / "crm" / "contacts.csv"
+    contacts = next_day.project / "seeds" / "company" / "crm" / "contacts.csv"
     original = contacts.read_bytes()
     header = original.split(b"\n", 1)[0]
 
@@ -98,8 +98,8 @@ def test_a_record_that_connects_two_customers_keeps_the_older_id(elsewhere: Any)
     add("contacts_a.csv", [
         "CX1;;Quillfeather;Ottoline;ottoline.q@aol.com;;;;;;US;17.03.1961;;;01.02.2026 10:00;01.02.2026 10:00",
     ])  # fmt: skip
-    elsewhere.run()
-    first = elsewhere.ids()["crm:CX1"]
+    next_day.run()
+    first = next_day.ids()["crm:CX1"]
     address = "9 Tern Lane;Duxbury;02332;US"
     phone, email = "+1 978 555 0143", "ottoline.q@aol.com"
     add(
@@ -108,22 +108,22 @@ def test_a_record_that_connects_two_customers_keeps_the_older_id(elsewhere: Any)
             f"CX2;;Quillfeather-Brandt;Ottoline;;{phone};;{address};;;;02.02.2026 10:00;02.02.2026 10:00"
         ],
     )
-    elsewhere.run()
-    second = elsewhere.ids()["crm:CX2"]
+    next_day.run()
+    second = next_day.ids()["crm:CX2"]
     assert first != second
-    before = elsewhere.ids()
+    before = next_day.ids()
     both = f"CX3;;Quillfeather-Brandt;Ottoline;{email};{phone};;{address}"
     add("contacts_c.csv", [f"{both};17.03.1961;;;03.02.2026 10:00;03.02.2026 10:00"])
-    third = elsewhere.run()
-    after = elsewhere.ids()
+    third = next_day.run()
+    after = next_day.ids()
     assert {after[f"crm:CX{n}"] for n in (1, 2, 3)} == {first}
     assert [key for key in before if before[key] != after[key]] == ["crm:CX2"]
-    merges = elsewhere.query(
+    merges = next_day.query(
         f"""
         select from_customer_id, to_customer_id from identity.history
         where event = 'merge' and run_id = '{third["run_id"]}'
         """
     )
     assert set(merges) == {(second, first)}
-    retired = json.loads(elsewhere.command("explain", "--json", second).stdout)
+    retired = json.loads(next_day.command("explain", "--json", second).stdout)
     assert retired["customer_id"] == first
