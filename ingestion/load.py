@@ -30,6 +30,7 @@ from ingestion import (
     readers,
     rows,
     snapshots,
+    stored,
     views,
 )
 from ingestion.ledger import LedgerEntry
@@ -99,9 +100,8 @@ def _load_one(
         types = ledger.duckdb_types(con, table, problems)
         if problems or table.ingest is None:
             raise LoadError(problems[0].message if problems else "its declaration has a problem")
-        label = rows.Load(
-            table, types, entry.load_id, arrival.origin, now.isoformat(), arrival.is_whole
-        )
+        delivery = stored.Delivery(entry.load_id, arrival.origin, now)
+        label = rows.Load(table, types, delivery, arrival.is_whole)
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
             entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
         known_files.remember(con, table, arrival, marks)
@@ -143,7 +143,8 @@ def _commit(
     with _any_order(con):
         con.execute("begin")
         try:
-            entry, new = _bring_in(con, label, reading, entry)
+            delivery = stored.book(con, label.table, label.delivery)
+            entry, new = _bring_in(con, replace(label, delivery=delivery), reading, entry)
             elapsed = timedelta(seconds=time.perf_counter() - clock)
             ledger.write(con, entry, now, now + elapsed)
             con.execute("commit")
@@ -164,7 +165,7 @@ def _bring_in(
     raw = stored_table(label.table)
     others = not label.is_snapshot and rows.remove_origin(con, label)
     compete = label.is_snapshot or (
-        bool(label.key) and (others or ledger.has_outranked(con, label.table))
+        bool(label.key) and (others or stored.has_outranked(con, label.table))
     )
     target = rows.STAGED if compete else raw
     if compete:
@@ -172,12 +173,12 @@ def _bring_in(
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
     con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
-    misfit = f"from {target} where _load_id = ? and _occurrence is null"
-    misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
+    misfit = f"from {target} where {label.mine} and _occurrence is null"
+    misfits = con.execute(f"select count(*) {misfit}").fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
     complete = label.is_snapshot and (snapshots.note_present(con, label) and quarantined == misfits)
     if misfits:
-        con.execute(f"delete {misfit}", [label.load_id])
+        con.execute(f"delete {misfit}")
     good = inserted - misfits
     duplicates = 0
     if label.key:
@@ -189,8 +190,7 @@ def _bring_in(
     else:
         rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
-        [label.load_id],
+        f"select count(*) from {raw} where {label.mine} and _occurrence is not null"
     ).fetchall()[0][0]
     if label.is_snapshot and not loaded:
         duplicates = good  # a newer delivery stands
