@@ -34,6 +34,7 @@ from ingestion import (
     views,
 )
 from ingestion.ledger import LedgerEntry
+from ingestion.readers import shortcut
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import stored_table
 
@@ -121,10 +122,14 @@ def _read(
     now: datetime,
     clock: float,
 ) -> tuple[LedgerEntry, tuple[str, ...]]:
-    """Read the file in a transaction; once more, with one kind of line end, if it has several."""
+    """Read the file in a transaction; once more in full, where the quick way overlooked something,
+    and once more, with one kind of line end, if it has several."""
     try:
         reading = readers.reading(con, label.table, label.types, path, workspace)
-        return _commit(con, label, reading, entry, now, clock)
+        try:
+            return _commit(con, label, reading, entry, now, clock)
+        except shortcut.OverlookedError:
+            return _commit(con, label, replace(reading, quick=None), entry, now, clock)
     except duckdb.InvalidInputException as error:
         if "state machine" not in str(error):
             raise
@@ -172,6 +177,9 @@ def _bring_in(
         rows.make_stage(con, label)
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
+    if reading.quick:
+        mine = f"from {target} where {label.mine}"
+        shortcut.verify(con, reading.quick, reading.path, label.types, mine)
     con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
     misfit = f"from {target} where {label.mine} and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}").fetchall()[0][0]

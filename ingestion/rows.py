@@ -6,7 +6,7 @@ without an `_occurrence`: so a clean file is read once, and only a file with suc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -93,6 +93,8 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
     """
     bad = " or ".join(condition for condition, _, _ in misfits(load))
     values = ", ".join(f"c{i}" for i in range(len(load.types)))
+    if reading.quick:
+        reading = replace(reading, relation=reading.quick.relation)
     sql = f"""
         insert into {target} ({load.columns})
         select {values}, extra, case when not coalesce({bad}, false) then 1 end,
