@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from ingestion.rows import Load
+from ingestion.sources import SourceTable
 from ingestion.sql import literal, stored_table
 
 _SAMPLE_ROWS = 1000
@@ -49,6 +50,16 @@ def note(con: duckdb.DuckDBPyConnection, load: Load, header: tuple[str, ...]) ->
                 [*place, name, kind, origin, loaded_at, loaded_at],
             )
     return tuple(name for name in names if name not in seen)
+
+
+def standing(con: duckdb.DuckDBPyConnection, table: SourceTable) -> tuple[tuple[str, str], ...]:
+    """The undeclared columns of a table that are known today, each with its likely type."""
+    found = con.execute(
+        "select column_name, sample_type from ops.drift where source = ? and table_name = ? "
+        "order by column_name",
+        [table.source, table.name],
+    ).fetchall()
+    return tuple((name, kind) for name, kind in found)
 
 
 def _type(con: duckdb.DuckDBPyConnection, rows: str, name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from ingestion.casts import cast, is_text
-from ingestion.ids import fingerprint, record_id, repeats, text
+from ingestion.ids import fingerprint, record_id, repeats, telling, text
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
 from ingestion.sql import quoted, stored_table
@@ -154,7 +154,9 @@ def number_occurrences(
     print_ = fingerprint(load.types)
     own = f"select {print_} as h from {raw} where {load.mine}"
     contested = []
-    if repeats(con, own, inserted):
+    one = telling(con, load.types, f"from {raw} where {load.mine}")
+    alone = f"select {fingerprint(load.types, one)} as h from {raw} where {load.mine}"
+    if (not one or repeats(con, alone, inserted)) and repeats(con, own, inserted):
         contested.append(f"select h from ({own}) group by h having count(*) > 1")
     if others:
         theirs = f"select {print_} as h from {raw} where not {load.mine}"

@@ -44,10 +44,15 @@ class Quick:
 
 def undeclared(record: str, names: Iterable[str]) -> str:
     """SQL: whether a JSON object has a key that is none of these, or one of them twice."""
+    return f"len(json_keys({record})) > list_count({_values(record, names)})"
+
+
+def _values(record: str, names: Iterable[str]) -> str:
+    """SQL: what these keys have, as JSON."""
     pointers = ", ".join(
         literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names
     )
-    return f"len(json_keys({record})) > list_count(json_extract({record}, [{pointers}]))"
+    return f"json_extract({record}, [{pointers}])"
 
 
 def quick(
@@ -64,10 +69,9 @@ def quick(
     SQL for the declared columns over columns of these names.
     """
     stray = undeclared("record", kinds)
-    some = ", ".join(f"record -> {literal(name)}" for name in kinds)
     strays, nulls = con.execute(
         f"select count(*) filter ({stray}), "
-        f"count(*) filter (list_contains([{some}]::varchar[], 'null')) "
+        f"count(*) filter (list_contains({_values('record', kinds)}::varchar[], 'null')) "
         f"from (select * from ({records}) limit {_FIRST_LINES})"
     ).fetchall()[0]
     if strays:
