@@ -68,9 +68,11 @@ def _texts(table: SourceTable, types: dict[str, str], at: dict[str, str]) -> lis
         if types[column.name] == "JSON":
             wanted = [f"nullif({value}::varchar, 'null')" for value in wanted]
         text = f"coalesce({', '.join(wanted)})" if len(wanted) > 1 else wanted[0]
-        # JSON can say "no value" and "the empty text"; no type but a text can hold the latter.
-        keeps_empty = types[column.name] == "VARCHAR"
-        declared.append(f"{text if keeps_empty else empty_as_null(text)} as t{i}")
+        # JSON can say "no value" and "the empty text"; no type but a text can hold the latter, and
+        # casting makes nothing of it, except bytes.
+        if types[column.name] in ("BLOB", "BIT"):
+            text = f"nullif({text}, '')"
+        declared.append(f"{text} as t{i}")
     return declared
 
 
@@ -85,11 +87,6 @@ def _told_apart(kinds: dict[str, str]) -> list[dict[str, str]]:
         else:
             groups.append({name: kind})
     return groups
-
-
-def empty_as_null(text: str) -> str:
-    """SQL: the text, or NULL where it is empty."""
-    return f"nullif({text}, '')"
 
 
 def _records(con: duckdb.DuckDBPyConnection, form: Format, path: Path, packed: str) -> str:

@@ -21,8 +21,9 @@ import numpy as np
 from ingestion.sql import literal, quoted
 
 _FIRST_LINES = 2_000
-_BLOCK_BYTES = 1 << 18
-_QUOTE, _COLON, _SPACE = (np.uint8(ord(sign)) for sign in '": ')
+#: Larger arrays are mapped and unmapped by the kernel one by one, for twice the time.
+_BLOCK_BYTES = 1 << 17
+_COLON, _SPACE, _QUOTE_AS_SPACE = np.uint8(ord(":")), np.uint8(ord(" ")), np.uint8(0xFD)
 
 
 class OverlookedError(Exception):
@@ -116,7 +117,8 @@ def _most_keys(path: Path) -> int:
         while block := file.read(_BLOCK_BYTES):
             signs = np.frombuffer(before + block, np.uint8)
             first, second = signs[:-1], signs[1:]
-            keys = (second == _COLON) & ((first == _QUOTE) | (first <= _SPACE))
+            # Without its second bit, a quote is a space, and no other sign becomes one.
+            keys = (second == _COLON) & ((first & _QUOTE_AS_SPACE) <= _SPACE)
             count += int(np.count_nonzero(keys))
             before = block[-1:]
     return count
