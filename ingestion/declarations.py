@@ -56,6 +56,7 @@ COLUMN_META_KEYS = ("aliases", "format", "required")
 TECHNICAL_COLUMNS = (
     "_extra",
     "_occurrence",
+    "_delivery",
     "_load_id",
     "_origin",
     "_loaded_at",

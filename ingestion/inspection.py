@@ -6,7 +6,6 @@ value of the sample reads as it, and an ambiguous date stays text.
 
 from __future__ import annotations
 
-import csv
 import re
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,11 @@ from typing import Any
 
 import duckdb
 
-from ingestion import file_text
-from ingestion.sources import Format, LoadError
+from ingestion import samples
+from ingestion.sources import LoadError
 from ingestion.sql import literal, quoted
 
 SAMPLE_ROWS = 50_000
-SAMPLE_BYTES = 16 << 20
 MOST = 0.8
 NEARLY_ALL = 0.995
 """Of a column's values have to read as its type; the few others would go to quarantine."""
@@ -114,7 +112,7 @@ def inspect(path: Path) -> TableGuess:
     """
     with duckdb.connect() as con, tempfile.TemporaryDirectory() as work:
         try:
-            form, relation = _open(path, Path(work))
+            form, relation = samples.opened(path, Path(work))
             con.execute(f"create table sample as select * from {relation} limit {SAMPLE_ROWS}")
         except (duckdb.Error, OSError) as error:
             kind = type(error).__name__
@@ -146,82 +144,6 @@ def inspect(path: Path) -> TableGuess:
 
 def _is_personal(column: ColumnGuess) -> bool:
     return column.identifier in ("email", "phone") or column.role in ("first_name", "last_name")
-
-
-def _open(path: Path, work: Path) -> tuple[dict[str, Any], str]:
-    """The file's format block, and a relation of it: text columns, or typed ones of Parquet."""
-    packed = file_text.compression(path, Format())
-    name = path.name.lower() if packed == "none" else path.stem.lower()
-    if name.endswith(".parquet"):
-        return {"type": "parquet"}, f"read_parquet({literal(str(path))})"
-    start, fallback = _start(path, packed)
-    is_array = start.lstrip().startswith("[")
-    if name.endswith((".ndjson", ".jsonl", ".json")):
-        form: dict[str, Any] = {"type": "json" if is_array else "ndjson"}
-        shape = "array" if is_array else "newline_delimited"
-        read = path if is_array else _sample(start, work)
-        return (
-            form,
-            f"read_json({literal(str(read))}, format = '{shape}', maximum_depth = 1, ignore_errors = {not is_array})",
-        )
-    first = next(
-        csv.reader([start.split("\n", 1)[0]], delimiter=(delimiter := _delimiter(start))), []
-    )
-    has_header = bool(first) and len(set(first)) == len(first) and not any(map(_is_value, first))
-    form = {"type": "csv"}
-    if delimiter != ",":
-        form["delimiter"] = delimiter
-    if not has_header:
-        form["header"] = False
-    if fallback:
-        form["encoding_fallback"] = fallback
-    names = (
-        [name.strip() for name in first]
-        if has_header
-        else [f"column{n}" for n in range(len(first))]
-    )
-    columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
-    options = f"delim = {literal(delimiter)}, header = {has_header}, columns = {{{columns}}}, quote = '\"'"
-    options += ", auto_detect = false, null_padding = true, ignore_errors = true, parallel = false"
-    return form, f"read_csv({literal(str(_sample(start, work)))}, {options})"
-
-
-def _delimiter(start: str) -> str:
-    """The separator that the first line has most of."""
-    line = start.split("\n", 1)[0]
-    return max((",", ";", "\t", "|"), key=lambda mark: (line.count(mark), mark == ","))
-
-
-def _is_value(cell: str) -> bool:
-    """A number, a date or an address is no column's name."""
-    return not cell.strip() or "@" in cell or bool(re.match(r"\s*[-+(]?\d", cell))
-
-
-def _start(path: Path, packed: str) -> tuple[str, str | None]:
-    """The beginning of a file as text, whole lines; and the encoding of the lines that are no UTF-8."""
-    with file_text.opened(path, packed) as stream:
-        start = stream.read(SAMPLE_BYTES)
-    if len(start) == SAMPLE_BYTES:
-        start = start[: start.rfind(b"\n") + 1]
-    start = start.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return start.decode("utf-8"), None
-    except UnicodeDecodeError:
-        lines = start.split(b"\n")
-        return "\n".join(_decoded(line) for line in lines), "latin-1"
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
-
-
-def _sample(text: str, work: Path) -> Path:
-    path = work / "sample"
-    path.write_text(text, encoding="utf-8", newline="")
-    return path
 
 
 def _guess(con: duckdb.DuckDBPyConnection, name: str, data_type: str, rows: int) -> ColumnGuess:

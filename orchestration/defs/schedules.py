@@ -100,7 +100,7 @@ def _backfill(table: SourceTable) -> dg.JobDefinition:
         context: dg.OpExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> None:
         start = context.partition_time_window.start.replace(tzinfo=None)
-        results = load_one(mainstem, partitions.of(table, start), None, context.run_id)
+        results, _ = load_one(mainstem, partitions.of(table, start), None, context.run_id)
         counts = count(results)
         context.add_output_metadata(counts)
         failed = [str(result.error) for result in results if result.status == "failed"]
