@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingestion.inspection import PERSONAL, ColumnGuess, TableGuess
+from ingestion.inspection import NOTES, ColumnGuess, TableGuess
 from ingestion.sources import IngestionError
+from ingestion.vocabulary import PERSONAL
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -192,7 +193,7 @@ def _expression(column: ColumnGuess) -> str:
 
 def _column(column: ColumnGuess) -> str:
     declared: dict[str, Any] = {"name": column.name, "data_type": column.data_type}
-    if column.format and column.format != "ambiguous":
+    if column.format and column.format not in NOTES:
         declared["config"] = {"meta": {"format": column.format}}
     return _flow(declared)
 
