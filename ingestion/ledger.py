@@ -13,6 +13,7 @@ from ingestion import in_place
 from ingestion.ids import record_id
 from ingestion.sources import LoadResult, Problem, SourceTable
 from ingestion.sql import quoted, raw_view, stored_table
+from ingestion.windows import is_windows
 
 TECHNICAL = (
     ("_extra", "JSON"),
@@ -126,15 +127,18 @@ def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None
     """The text of the greatest cursor value loaded as it is declared now; None to begin anew.
 
     Needs `ensure`. Rows of an earlier declaration do not count: what it left out has to be brought
-    again, from the beginning.
+    again, from the beginning. Nor does what a window brought: before it may be a gap.
     """
     if table.ingest is None or table.ingest.cursor is None:
         return None
     column = quoted(table.ingest.cursor.column)
+    rows = f"select {column}, _load_id from {stored_table(table)}"
+    if has_outranked(con, table):  # a window has its rows now; they were loaded all the same
+        rows += f" union all select {column}, _load_id from {outranked_table(table)}"
     found = con.execute(
-        f"select max({column})::varchar from {stored_table(table)} where _load_id in ("
+        f"select max({column})::varchar from ({rows}) where _load_id in ("
         "select load_id from ops.loads where source = ? and table_name = ? "
-        "and status = 'loaded' and declaration_hash = ?)",
+        f"and status = 'loaded' and declaration_hash = ? and not {is_windows('origin')})",
         [table.source, table.name, table.declaration_hash],
     ).fetchall()[0][0]
     return None if found is None else str(found)

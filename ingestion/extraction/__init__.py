@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,10 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: `table` (its dotted name) or `query`, and if given, rows with `column >= start`.
+    """What to read: `table` (its dotted name) or `query`, and if given, rows with `column >= start`
+    and `column < end`.
 
-    `start` is the text of a value of that column. `url` says where (without a password).
+    `start` and `end` are the texts of values of that column. `url` says where (without a password).
     `seconds` is how long the database may take to answer.
     """
 
@@ -38,6 +39,7 @@ class Request:
     query: str | None
     column: str | None = None
     start: str | None = None
+    end: str | None = None
     seconds: int = 3600
 
 
@@ -82,8 +84,16 @@ def write(request: Request, engine: str, path: Path) -> int:
     return rows
 
 
-def selection(request: Request, quote: str, literal: str | None) -> str:
-    """SQL: the table or the query, from the start on. `literal` is the start as SQL, or a mark."""
+def selection(
+    request: Request,
+    quote: str,
+    literal: Callable[[str], str],
+    comparable: Callable[[str], str] = str,
+) -> str:
+    """SQL: the table or the query, from the start on and up to the end.
+
+    `literal` makes SQL of a bound, its value or a mark; `comparable` of what is compared.
+    """
     if request.table is not None:
         parts = request.table.split(".")
         relation = ".".join(f"{quote}{part.replace(quote, quote * 2)}{quote}" for part in parts)
@@ -91,9 +101,15 @@ def selection(request: Request, quote: str, literal: str | None) -> str:
         query = str(request.query).strip().rstrip(";")
         relation = f"(\n{query}\n) as extracted"
     sql = f"select * from {relation}"
-    if literal is not None and request.column is not None:
-        column = request.column.replace(quote, quote * 2)
-        sql += f" where {quote}{column}{quote} >= {literal}"
+    if request.column is not None:
+        column = comparable(f"{quote}{request.column.replace(quote, quote * 2)}{quote}")
+        limits = ((">=", request.start), ("<", request.end))
+        conditions = [
+            f"{column} {sign} {comparable(literal(bound))}"
+            for sign, bound in limits
+            if bound is not None
+        ]
+        sql += f" where {' and '.join(conditions)}"
     return sql
 
 

@@ -27,11 +27,8 @@ _PLAIN = frozenset(
 @contextmanager
 def read(request: Request) -> Iterator[Batches]:
     """The result in batches of about 8 MiB, in a read-only transaction whose time zone is UTC."""
-    literal = None
-    if request.start is not None:
-        # COPY takes no parameters; backslashes are plain characters in '…' by default.
-        literal = "'" + request.start.replace("'", "''") + "'"
-    sql = selection(request, '"', literal)
+    # COPY takes no parameters; backslashes are plain characters in '…' by default.
+    sql = selection(request, '"', lambda bound: "'" + bound.replace("'", "''") + "'")
     try:
         with (
             driver.connect(_uri(request)) as con,

@@ -7,6 +7,7 @@ import dagster as dg
 
 from ingestion import fetch, ledger, load, partitions
 from ingestion.sources import FetchError, LoadResult, SourceTable
+from ingestion.windows import Window
 from orchestration.runtime import Mainstem
 
 POOL = "warehouse"
@@ -112,9 +113,16 @@ def _drift(mainstem: Mainstem, table: SourceTable) -> dg.AssetCheckResult:
 
 
 def load_one(
-    mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
+    mainstem: Mainstem,
+    table: SourceTable,
+    problem: str | None,
+    run_id: str,
+    window: Window | None = None,
 ) -> Sequence[LoadResult]:
-    """Fetch with no database open, then load. What cannot be had becomes a failed load."""
+    """Fetch with no database open, then load. What cannot be had becomes a failed load.
+
+    A table with a cursor goes on where it ended, or reads the window again.
+    """
     try:
         if problem is not None:
             raise FetchError(problem)
@@ -123,8 +131,8 @@ def load_one(
             "downloads": mainstem.home.downloads,
             "env": mainstem.environment(),
         }
-        since = None
-        if table.ingest and table.ingest.cursor:
+        since: str | Window | None = window
+        if window is None and table.ingest and table.ingest.cursor:
             with mainstem.warehouse() as con:
                 ledger.ensure(con, [table])
                 since = ledger.high_water(con, table)

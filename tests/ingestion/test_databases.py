@@ -18,6 +18,7 @@ import pytest
 
 from ingestion import fetch, ledger, load
 from ingestion.sources import FetchError
+from ingestion.windows import Window
 
 NOW = datetime(2026, 7, 1, 12, 0)
 ORDERS = {
@@ -129,9 +130,9 @@ def mariadb() -> Iterator[tuple[str, Run]]:
     shutil.rmtree(home)
 
 
-def bring(project, table, **env: str):
+def bring(project, table, window: Window | None = None, **env: str):
     """Extract and load, as a run does; the origins that came."""
-    since = ledger.high_water(project.con, table)
+    since = window or ledger.high_water(project.con, table)
     arrivals = fetch.fetch(
         table, project_root=project.root, downloads=project.root / "d", env=env, since=since
     )
@@ -227,6 +228,27 @@ def test_a_cursor_brings_what_changed_and_looks_back(project, database):
     assert project.rows(READ) == incremental
     total = "select sum(rows_loaded) from ops.loads where status = 'loaded'"
     assert project.rows(total) == [(5,)]
+
+
+def test_a_window_brings_only_its_rows_and_moves_no_cursor(project, database):
+    url, run = database
+    run(FIRST)
+    cursor = {"column": "updated_at"}
+    table = declare(project, url, table="orders", key="id", mode="upsert", cursor=cursor)
+    bring(project, table, **SECRET)
+    run("update orders set buyer = 'Ana' where id = 1")
+    first = Window(datetime(2026, 6, 1, 10), datetime(2026, 6, 2, 10))
+    (result,) = bring(project, table, first, **SECRET)
+    assert result.origin.endswith("/orders[2026-06-01 10:00:00, 2026-06-02 10:00:00)")
+    assert (result.rows_read, result.rows_loaded) == (1, 1)
+    assert [row[2] for row in project.rows(READ)] == ["Ana", "", None]
+    assert ledger.high_water(project.con, table) == "2026-06-02 10:00:00"
+    assert bring(project, table, first, **SECRET)[0].status == "unchanged"
+    # A column of dates: a date is its midnight.
+    table = declare(project, url, table="orders", key="id", cursor={"column": "ordered_on"})
+    (result,) = bring(project, table, first, **SECRET)
+    assert result.rows_read == 1
+    assert project.rows(READ)[1][2] == ""
 
 
 def test_another_declaration_begins_anew_and_leaves_nothing_of_the_old_one(project, database):
