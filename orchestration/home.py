@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+#: The folder of a project that stands beside somebody's dbt project.
+BESIDE = "mainstem"
+OWN_WAREHOUSE = "../data/warehouse/mainstem.duckdb"
+WAREHOUSE = re.compile(r"env_var\('MAINSTEM_WAREHOUSE', '([^']+)'\)")
 
 
 class ProjectNotFoundError(Exception):
@@ -36,7 +42,13 @@ class Home:
 
     @property
     def warehouse(self) -> Path:
-        return self.data / "warehouse" / "mainstem.duckdb"
+        """The DuckDB file that is written: ours, or the one that profiles.yml shares with a dbt
+        project beside which this one was set up."""
+        profile = self.dbt_project / "profiles.yml"
+        named = WAREHOUSE.search(profile.read_text(encoding="utf-8")) if profile.exists() else None
+        if named is None or named[1] == OWN_WAREHOUSE:
+            return self.data / "warehouse" / "mainstem.duckdb"
+        return (self.dbt_project / named[1]).resolve()
 
     @property
     def published(self) -> Path:
@@ -77,7 +89,8 @@ class Home:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (the working directory) that holds a project.
+    """The nearest folder at or above `start` (the working directory) that holds a project, itself
+    or in a folder `mainstem`.
 
     MAINSTEM_PROJECT names it outright. Raises ProjectNotFoundError.
     """
@@ -90,8 +103,9 @@ def find_root(start: Path | None = None) -> Path:
         return Path(named).resolve()
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / "dbt_project" / "dbt_project.yml").is_file():
-            return folder
+        for root in (folder / BESIDE, folder):
+            if (root / "dbt_project" / "dbt_project.yml").is_file():
+                return root
     raise ProjectNotFoundError(
         f"No Mainstem project at {here} or above it (looked for dbt_project/dbt_project.yml)."
         " Go into the project's folder, or set MAINSTEM_PROJECT."
