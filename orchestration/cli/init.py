@@ -53,15 +53,12 @@ def command(folder: Path) -> None:
     except ValueError as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
-    if (root / ".gitignore").exists():
-        ignored = files.pop(".gitignore").decode().split()
-        print(f"Your .gitignore stays as it is; it should name {', '.join(ignored)}.")
+    ignored = files.pop(".gitignore") if (root / ".gitignore").exists() else b""
     conflicts = [name for name in files if (root / name).exists()]
     if conflicts:
-        shown = "".join(f"\n  {name}" for name in conflicts[:10])
-        more = f"\n  and {len(conflicts) - 10} more" if len(conflicts) > 10 else ""
+        shown = "".join(f"\n  {name}" for name in conflicts)
         print(
-            f"mainstem: {root} has these already: nothing was written.{shown}{more}\n"
+            f"mainstem: {root} has these already: nothing was written.{shown}\n"
             "Choose an empty folder, or move them away.",
             file=sys.stderr,
         )
@@ -72,6 +69,9 @@ def command(folder: Path) -> None:
         path.write_bytes(content)
     (root / "drop").mkdir(exist_ok=True)
     _tell(root, theirs, len(files))
+    if ignored:
+        names = ", ".join(ignored.decode().split())
+        print(f"Your .gitignore stays as it is: let it name {names}")
 
 
 def project_files() -> dict[str, bytes]:

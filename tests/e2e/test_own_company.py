@@ -185,8 +185,9 @@ def test_beside_a_dbt_project_both_are_built_and_its_models_feed_ours(
         encoding="utf-8",
     )
     (staging / "stg_jaffle__contacts.yml").write_text(
-        "models: [{name: stg_jaffle__contacts,"
-        " columns: [{name: email, config: {meta: {identifier: email, pii: true}}}]}]",
+        "models: [{name: stg_jaffle__contacts, columns: [{name: source_record_id},"
+        " {name: is_deleted}, {name: created_at}, {name: updated_at}, {name: loaded_at},"
+        " {name: email, config: {meta: {identifier: email, pii: true}}}]}]",
         encoding="utf-8",
     )
     settings = dbt_project / "dbt_project.yml"
