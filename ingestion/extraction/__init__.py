@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import SplitResult
@@ -29,7 +29,8 @@ class Request:
     and `column < end`.
 
     `start` and `end` are the texts of values of that column. `url` says where (without a password).
-    `seconds` is how long the database may take to answer.
+    `seconds` is how long the database may take to answer. Columns in `as_text` come as the
+    database writes them.
     """
 
     url: SplitResult
@@ -41,6 +42,15 @@ class Request:
     start: str | None = None
     end: str | None = None
     seconds: int = 3600
+    as_text: frozenset[str] = frozenset()
+
+
+class OutOfRangeError(Exception):
+    """Columns have values that Arrow's type for them cannot hold: they have to come as text."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        super().__init__(", ".join(columns))
+        self.columns = frozenset(columns)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,20 @@ def get(name: str) -> Engine:
 
 
 def write(request: Request, engine: str, path: Path) -> int:
-    """Write the result as a Parquet file that appears by rename; returns its rows."""
+    """Write the result as a Parquet file that appears by rename; returns its rows.
+
+    Begins again where a column turns out to need text, which happens once a column.
+    """
+    while True:
+        try:
+            return _write(request, engine, path)
+        except OutOfRangeError as found:
+            if found.columns <= request.as_text:
+                raise
+            request = replace(request, as_text=request.as_text | found.columns)
+
+
+def _write(request: Request, engine: str, path: Path) -> int:
     rows = 0
     partial = path.with_name(f".{path.name}.partial")
     with (

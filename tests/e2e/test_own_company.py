@@ -162,9 +162,9 @@ def test_beside_a_dbt_project_both_are_built_and_its_models_feed_ours(
         "dbt_project.yml": "name: jaffle\nprofile: jaffle\n",
         "profiles.yml": "jaffle: {target: x, outputs: {x: {type: duckdb, path: jaffle.duckdb}}}",
         "models/orders.sql": "select * from {{ ref('contacts') }} join {{ source('till', 'sums') }} using (id)",
-        "models/contacts.sql": "{{ config(schema='shop') }} select * from {{ ref('people') }}",
+        "models/contacts.sql": "{{ config(schema='shop') }} select * from {{ ref('buyers') }}",
         "models/till.yml": "sources: [{name: till, tables: [{name: sums}]}]",
-        "seeds/people.csv": "id,mail\n1,ann@lee.example.org\n2,bo@ray.example.org\n",
+        "seeds/buyers.csv": "id,mail\n1,ann@lee.example.org\n2,bo@ray.example.org\n",
     }
     for name, text in files.items():
         (theirs / name).parent.mkdir(parents=True, exist_ok=True)

@@ -322,6 +322,46 @@ def test_postgresql_types_that_arrow_lacks_come_as_text(project, postgres):
     )  # fmt: skip
 
 
+def test_postgresql_moments_that_are_none_are_quarantined(project, postgres):
+    """Infinity and years before the first are PostgreSQL's alone: refused, and the others load."""
+    url, run = postgres
+    run("""create table odd (id bigint, born date, seen timestamp, at timestamptz, note text);
+        insert into odd
+        select n, '2026-06-01', '2026-06-01 10:00:00.123456', '2026-06-01 12:00:00+02', 'plain'
+        from generate_series(1, 50000) as n;
+        insert into odd values
+        (-1, 'infinity', null, null, 'd'), (-2, '-infinity', null, null, 'd'),
+        (-3, '0044-03-15 BC', null, null, 'd'), (-4, null, 'infinity', null, 's'),
+        (-5, null, '-infinity', null, 's'), (-6, null, '0001-12-31 23:00:00 BC', null, 's'),
+        (-7, null, null, 'infinity', 'a'), (-8, null, null, '-infinity', 'a'),
+        (-9, null, null, '0044-03-15 10:00:00 BC', 'a'), (-10, '0001-01-01', '0001-01-01', null, 'ok'),
+        (-11, '9999-12-31', '9999-12-31 23:59:59', null, 'ok')""")
+    columns = {
+        "id": "bigint",
+        "born": "date",
+        "seen": "timestamp",
+        "at": "timestamp",
+        "note": "varchar",
+    }
+    table = declare(project, url, columns, table="odd", key="id")
+    (result,) = bring(project, table, **SECRET)
+    assert (result.rows_loaded, result.rows_quarantined) == (50_002, 9)
+    moments = 'select distinct born, seen, "at" from raw_crm.people where id > 0'
+    assert project.rows(moments) == [
+        (date(2026, 6, 1), datetime(2026, 6, 1, 10, 0, 0, 123456), datetime(2026, 6, 1, 10))
+    ]
+    assert project.rows("select born from raw_crm.people where id < 0 order by id") == [
+        (date(9999, 12, 31),), (date(1, 1, 1),),
+    ]  # fmt: skip
+    refused = "select column_name, reason, count(*) from ops.quarantine group by all order by all"
+    assert project.rows(refused) == [
+        ("at", "not a valid TIMESTAMP", 3),
+        ("born", "not a valid DATE", 3),
+        ("seen", "not a valid TIMESTAMP", 3),
+    ]
+    assert project.rows("select count(*) from ops.quarantine where raw like '%infinity%'") == [(6,)]
+
+
 def test_mariadb_values_that_are_no_dates_are_quarantined(project, mariadb):
     url, run = mariadb
     run("""drop table if exists odd; create table odd (id bigint unsigned, d date, b blob, t time);
