@@ -69,6 +69,11 @@ class Project:
         """Sources that are switched on, and the entities each feeds."""
         return self.variables.get("sources") or {}
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether the sample company's stand-ins and truth labels are switched on."""
+        return bool(self.variables.get("sample_company"))
+
     def as_of(self) -> str:
         """The moment that recency, windows and audiences are computed at (UTC, to the second).
 
