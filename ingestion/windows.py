@@ -8,12 +8,13 @@ is read when something had gone wrong. Where a regular load goes on is no window
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from ingestion.partitions import floor, following
-from ingestion.sources import FetchError, Partition, SourceTable
+from ingestion.sources import Column, Cursor, FetchError, Partition, SourceTable
 from ingestion.sql import literal
 
 _TIME = re.compile(r"(date|timestamp)", re.IGNORECASE)
@@ -45,13 +46,17 @@ def is_windows(origin: str) -> str:
 
 
 def can_backfill(table: SourceTable) -> bool:
-    """Whether the table has a cursor of times: of type date or timestamp, or `since_format: unix`."""
+    """Whether the table has a cursor of times."""
     if table.ingest is None or table.ingest.cursor is None:
         return False
-    if table.ingest.options.get("since_format") == "unix":
+    return is_time(table.ingest.cursor, table.columns, table.ingest.options)
+
+
+def is_time(cursor: Cursor, columns: Iterable[Column], options: Mapping[str, Any]) -> bool:
+    """Whether the cursor's column is a date or a timestamp, or seconds by `since_format: unix`."""
+    if options.get("since_format") == "unix":
         return True
-    name = table.ingest.cursor.column
-    return any(c.name == name and _TIME.match(c.data_type) for c in table.columns)
+    return any(c.name == cursor.column and _TIME.match(c.data_type) for c in columns)
 
 
 def bounds(table: SourceTable, window: Window) -> tuple[str, str]:

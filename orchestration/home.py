@@ -96,20 +96,24 @@ def find_root(start: Path | None = None) -> Path:
     """
     named = os.environ.get("MAINSTEM_PROJECT")
     if named:
-        if not (Path(named) / "dbt_project" / "dbt_project.yml").is_file():
-            raise ProjectNotFoundError(
-                f"MAINSTEM_PROJECT is {named}, but there is no dbt_project/dbt_project.yml in it."
-            )
-        return Path(named).resolve()
+        if found := _project_at(Path(named).resolve()):
+            return found
+        raise ProjectNotFoundError(
+            f"MAINSTEM_PROJECT is {named}, but there is no dbt_project/dbt_project.yml in it."
+        )
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        for root in (folder / BESIDE, folder):
-            if (root / "dbt_project" / "dbt_project.yml").is_file():
-                return root
+        if found := _project_at(folder):
+            return found
     raise ProjectNotFoundError(
         f"No Mainstem project at {here} or above it (looked for dbt_project/dbt_project.yml)."
         " Go into the project's folder, or set MAINSTEM_PROJECT."
     )
+
+
+def _project_at(folder: Path) -> Path | None:
+    places = (folder / BESIDE, folder)
+    return next((p for p in places if (p / "dbt_project" / "dbt_project.yml").is_file()), None)
 
 
 def find_home() -> Home:

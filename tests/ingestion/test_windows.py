@@ -8,10 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion import fetch, ledger, load, windows
+from ingestion import declarations, fetch, ledger, load, windows
 from ingestion.sources import FetchError, LoadResult, Partition
 from ingestion.windows import Window
 
@@ -138,6 +139,23 @@ def test_windows_are_of_time(till: Till) -> None:
     dates = till.declare({**COLUMNS, "at": "date"})
     afternoon = Window(datetime(2026, 5, 1, 12), datetime(2026, 5, 3, 12))
     assert windows.bounds(dates, afternoon) == ("2026-05-02", "2026-05-04"), "a date is midnight"
+
+
+def test_a_partition_of_a_cursor_of_numbers_is_said_to_be_wrong(project: Any) -> None:
+    block = {
+        "connector": "database", "connection": {"url": "sqlite:///t.db"}, "table": "t", "key": "id",
+        "cursor": {"column": "id"}, "partition": {"every": "daily", "start": "2026-01-01"},
+    }  # fmt: skip
+    table = {
+        "name": "t",
+        "config": {"meta": {"ingest": block}},
+        "columns": [{"name": "id", "data_type": "bigint"}],
+    }
+    (project.staging / "_t.yml").write_text(
+        yaml.safe_dump({"sources": [{"name": "t", "tables": [table]}]})
+    )
+    (problem,) = declarations.read(project.staging).problems
+    assert "`partition` is a time, and id is not" in problem.message
 
 
 @given(
