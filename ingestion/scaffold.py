@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ingestion.inspection import NOTES, ColumnGuess, TableGuess
 from ingestion.sources import IngestionError
 from ingestion.vocabulary import PERSONAL
@@ -59,11 +61,13 @@ def write(
 
 def switch_on(settings: str, source: str, entities: list[str]) -> str:
     """dbt_project.yml's text with the source in its `sources` map, comments and all else as they are."""
-    found = re.search(r"^( *)sources:[ \t]*(\{\})?[ \t]*(#.*)?$", settings, flags=re.MULTILINE)
+    found = re.search(r"^( *)sources:[ \t]*(\{.*\})?[ \t]*(#.*)?$", settings, flags=re.MULTILINE)
     if not found:
         raise ScaffoldError("dbt_project.yml has no `sources:` map under `vars:`: add one")
-    line = f"{found[1]}sources:\n{found[1]}  {source}: [{', '.join(entities)}]"
-    return settings[: found.start()] + line + settings[found.end() :]
+    switched_on = {source: entities, **(yaml.safe_load(found[2] or "{}"))}
+    lines = [f"{found[1]}  {name}: [{', '.join(of)}]" for name, of in switched_on.items()]
+    block = "\n".join([f"{found[1]}sources:", *lines])
+    return settings[: found.start()] + block + settings[found.end() :]
 
 
 def source_yaml(source: str, table: str, guess: TableGuess, ingest: Mapping[str, Any]) -> str:

@@ -122,6 +122,13 @@ def test_switching_on_keeps_the_rest_of_the_settings() -> None:
     assert after.replace("    club: [contacts]\n", "") == before
 
 
+def test_switching_on_beside_sources_written_on_one_line() -> None:
+    settings = "vars:\n  sources: {crm: [contacts], web: []}\n  as_of: null\n"
+    assert scaffold.switch_on(settings, "guests", ["contacts"]) == (
+        "vars:\n  sources:\n    guests: [contacts]\n    crm: [contacts]\n    web: []\n  as_of: null\n"
+    )
+
+
 def test_a_lone_name_is_no_person(tmp_path: Path) -> None:
     path = tmp_path / "products.csv"
     path.write_text("sku,name,price\nA-1,Mug,8.50\nA-2,Pot,30\n", encoding="utf-8")
