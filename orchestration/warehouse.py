@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 
 PUBLISHED_SCHEMAS = ("canonical", "identity", "marts", "audiences", "reverse_etl")
-"""Published whole; of ops only the ledger of loads, since quarantine and raw hold what was refused."""
+"""Published whole; of ops only what was loaded and landed: quarantine and raw hold what was refused."""
 
-PUBLISHED_OPS_TABLES = ("loads",)
+PUBLISHED_OPS_TABLES = ("loads", "landed")
 
 
 @contextmanager
