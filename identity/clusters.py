@@ -1,13 +1,15 @@
 """From evidence to people: connected components, and a constrained tree where members contradict
 one another.
 
-Invariant: no cluster contains a pair in conflict, nor more members than allowed; the result
-depends on the sets of edges and conflicts alone, never on their order.
+Invariant: what is forced together is together; apart from that no cluster contains a pair in
+conflict, nor more members than allowed. The result depends on the sets of edges and conflicts
+alone, never on their order.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,20 +45,30 @@ def cluster(
     *,
     conflicts: tuple[Codes, Codes],
     max_size: int,
+    forced: tuple[Codes, Codes] | None = None,
 ) -> Codes:
     """Label each of `count` nodes with the smallest node of its cluster.
 
     `left`, `right` and `weight` (log2 odds, shape of the edges) are the evidence; `conflicts` are
-    pairs that must not meet. Components without a conflict and within `max_size` stay whole. The
+    pairs that must not meet; `forced` are pairs that are one whatever conflicts and sizes say
+    (conflicts between what they unite are void). Components without a conflict and within `max_size` stay whole. The
     others are built again from their strongest edge down (ties: smaller nodes first), leaving out
     each edge that would break the invariant: Kruskal's algorithm with cannot-link constraints.
     """
     import numpy as np
 
-    labels = components(count, left, right)
+    conflict_left, conflict_right = conflicts
+    nobody = np.zeros(0, dtype=np.int64)
+    forced_left, forced_right = forced if forced is not None else (nobody, nobody)
+    labels = components(
+        count, np.concatenate([left, forced_left]), np.concatenate([right, forced_right])
+    )
     if count == 0:
         return labels
-    conflict_left, conflict_right = conflicts
+    if len(forced_left):
+        united = components(count, forced_left, forced_right)
+        void = united[conflict_left] == united[conflict_right]
+        conflict_left, conflict_right = conflict_left[~void], conflict_right[~void]
     inside = labels[conflict_left] == labels[conflict_right]
     troubled = np.zeros(count, dtype=bool)
     troubled[labels[conflict_left[inside]]] = True
@@ -72,6 +84,11 @@ def cluster(
     members = np.flatnonzero(troubled[labels]).tolist()
     joined = _join(
         members,
+        [
+            pair
+            for pair in zip(forced_left.tolist(), forced_right.tolist(), strict=True)
+            if troubled[labels[pair[0]]]
+        ],
         zip(left[edges][order].tolist(), right[edges][order].tolist(), strict=True),
         apart,
         max_size,
@@ -82,21 +99,28 @@ def cluster(
 
 
 def _join(
-    members: list[int], edges: Any, apart: dict[int, set[int]], max_size: int
+    members: list[int],
+    forced: list[tuple[int, int]],
+    edges: Any,
+    apart: dict[int, set[int]],
+    max_size: int,
 ) -> dict[int, int]:
-    """Union along `edges` in their order, unless a pair that is kept apart would meet; smaller
-    into larger.
+    """Union along `forced`, then along `edges` in their order unless a pair that is kept apart
+    would meet; smaller into larger.
     """
     root = {node: node for node in members}
     group = {node: [node] for node in members}
     enemies: dict[int, set[int]] = {node: set(apart.get(node, ())) for node in members}
-    for a, b in edges:
+    for position, (a, b) in enumerate(chain(forced, edges)):
+        is_forced = position < len(forced)
         keep, gone = root[a], root[b]
-        if keep == gone or len(group[keep]) + len(group[gone]) > max_size:
+        if keep == gone:
+            continue
+        if len(group[keep]) + len(group[gone]) > max_size and not is_forced:
             continue
         if len(group[keep]) < len(group[gone]):
             keep, gone = gone, keep
-        if any(node in enemies[keep] for node in group[gone]):
+        if any(node in enemies[keep] for node in group[gone]) and not is_forced:
             continue
         for node in group[gone]:
             root[node] = keep

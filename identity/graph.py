@@ -15,6 +15,10 @@ from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster
 from identity.rules import Rules
 
+# log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
+OVERRIDE_WEIGHT = 40.0
+NEVER = "never_link"
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -22,12 +26,13 @@ if TYPE_CHECKING:
 
 
 def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster at both thresholds, and say which edges
-    hold.
+    """Pool `exact_edges`, `splink_edges` and what people decided (`forced`, `forbidden`), veto,
+    cluster at both thresholds, and say which edges hold.
     """
     _pool(work)
     compare(work, "pool", "pool_agreements")
     find_conflicts(work, rules, "pool_agreements", "vetoes")
+    _decide(work, "vetoes")
     work.execute(
         """
         create or replace table codes as
@@ -67,8 +72,40 @@ def _pool(work: duckdb.DuckDBPyConnection) -> None:
         select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null,
             weights
         from splink_edges
+        union all
+        select left_key, right_key, 'override', 'always_link', $1, 1.0, null, null from forced
+        union all
+        select left_key, right_key, 'override', 'never_link', -$1, 0.0, null, null from forbidden
+        """,
+        [OVERRIDE_WEIGHT],
+    )
+
+
+def _decide(work: duckdb.DuckDBPyConnection, conflicts: str) -> None:
+    """People have the last word on which pairs are in conflict."""
+    work.execute(
+        f"""
+        create or replace table {conflicts} as
+        select * from {conflicts} anti join forced using (left_key, right_key)
+            anti join forbidden using (left_key, right_key)
+        union all
+        select left_key, right_key, '{NEVER}' from forbidden
         """
     )
+
+
+def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
+    """The pairs of a table as codes of their nodes."""
+    coded = work.sql(
+        f"""
+        select l.code as "left", r.code as "right"
+        from {pairs} as p
+        join codes as l on l.node_key = p.left_key
+        join codes as r on r.node_key = p.right_key
+        order by all
+        """
+    ).to_arrow_table()
+    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
 
 
 def _cluster_twice(
@@ -83,7 +120,10 @@ def _cluster_twice(
     size = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
-    groups = cluster(count, left, right, weight, conflicts=(nobody, nobody), max_size=size)
+    forced = _coded(work, "forced")
+    groups = cluster(
+        count, left, right, weight, conflicts=(nobody, nobody), max_size=size, forced=forced
+    )
     _register_labels(work, "groups", groups, groups)
     work.execute(
         """
@@ -96,23 +136,21 @@ def _cluster_twice(
     )
     compare(work, "group_pairs", "group_agreements")
     find_conflicts(work, rules, "group_agreements", "group_conflicts")
-    apart = work.sql(
-        """
-        select l.code as "left", r.code as "right"
-        from group_conflicts as c
-        join codes as l on l.node_key = c.left_key
-        join codes as r on r.node_key = c.right_key
-        order by all
-        """
-    ).to_arrow_table()
-    conflicts = (apart.column("left").to_numpy(), apart.column("right").to_numpy())
+    _decide(work, "group_conflicts")
+    conflicts = _coded(work, "group_conflicts")
     within = groups[left] == groups[right]
     sure = within & (probability >= rules.thresholds.strict_customer_id)
-    broad = cluster(
-        count, left[within], right[within], weight[within], conflicts=conflicts, max_size=size
-    )
-    strict = cluster(
-        count, left[sure], right[sure], weight[sure], conflicts=conflicts, max_size=size
+    broad, strict = (
+        cluster(
+            count,
+            left[chosen],
+            right[chosen],
+            weight[chosen],
+            conflicts=conflicts,
+            max_size=size,
+            forced=forced,
+        )
+        for chosen in (within, sure)
     )
     return broad, strict
 
@@ -154,6 +192,7 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 weights
             ) as evidence,
             case
+                when v.reason = $2 then 'override: never_link'
                 when v.reason is not null then 'conflict: ' || v.reason
                 when p.match_probability < $1 then 'below_threshold'
                 when l.cluster_key <> r.cluster_key
@@ -169,5 +208,5 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join groups as gl on gl.node_key = p.left_key
         join groups as gr on gr.node_key = p.right_key
         """,
-        [rules.thresholds.customer_id],
+        [rules.thresholds.customer_id, NEVER],
     )
