@@ -14,8 +14,8 @@ from typing import Any
 
 import duckdb
 
+from identity import configs, past, tables
 from identity import overrides as decisions
-from identity import past, tables
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts
@@ -100,10 +100,10 @@ def resolve(
     started = datetime.now(UTC).replace(tzinfo=None)
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
     tables.create(con)
-    model_version = _model_version(rules)
+    version = model_version(rules)
     input_hash = fingerprint(con)
     config_hash = decisions.config_hash(rules, overrides)
-    if purpose == "run" and _last_run(con) == (model_version, config_hash, input_hash):
+    if purpose == "run" and _last_run(con) == (version, config_hash, input_hash):
         return _summary(con, rules, run_id, {}, unchanged=True)
     run_number = 1 + _runs(con)
     clock = _Clock(progress)
@@ -134,11 +134,12 @@ def resolve(
         )
         past.record(work, warehouse, run_number)
         clock.start("write")
-        tables.prepare(work, warehouse, run_id, model_version, now)
+        tables.prepare(work, warehouse, run_id, version, now)
+        configs.record(work, warehouse, rules, overrides, (version, now))
         figures = _figures(work)
         run = {
             "run_id": run_id,
-            "model_version": model_version,
+            "model_version": version,
             "config_hash": config_hash,
             "started_at": started,
             "finished_at": datetime.now(UTC).replace(tzinfo=None),
@@ -151,7 +152,7 @@ def resolve(
             found = RunSummary(
                 run_id=run_id,
                 unchanged=False,
-                model_version=model_version,
+                model_version=version,
                 is_written=False,
                 warnings=tuple(warnings),
                 **figures,
@@ -195,7 +196,8 @@ def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _model_version(rules: Rules) -> str:
+def model_version(rules: Rules) -> str:
+    """Return the version of what decides besides the data: the program and Splink's settings."""
     content = f"{CODE_VERSION} {rules.splink.settings_json}"
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
@@ -299,7 +301,7 @@ def _summary(
     return RunSummary(
         run_id=run_id,
         unchanged=unchanged,
-        model_version=_model_version(rules),
+        model_version=model_version(rules),
         nodes=int(nodes),
         contacts=int(contacts),
         edges=int(edges),

@@ -38,19 +38,22 @@ def assign_ids(
         select node_key, customer_id from {previous}.identity.crosswalk
         """
     )
+    if like is not None:
+        work.execute(
+            f"create or replace table then_members as select node_key, customer_id from {like}"
+        )
     work.execute(
         "create or replace table kept_members as "
         + (
             "from old_members"
             if like is None
             # who came since keeps today's id, unless it was somebody else's then
-            else f"""
-            with former as (select node_key, customer_id from {like})
-            from former
+            else """
+            from then_members
             union all
             from old_members
-            anti join former using (node_key)
-            anti join (select distinct customer_id from former) using (customer_id)
+            anti join then_members using (node_key)
+            anti join (select distinct customer_id from then_members) using (customer_id)
             """
         )
     )

@@ -219,7 +219,7 @@ REPLACED = (
     "held_clusters",
     "overrides",
 )
-APPENDED = ("history", "crosswalk_history")
+APPENDED = ("history", "crosswalk_history", "configs")
 
 
 def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, object]) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from identity.configs import Config
 from identity.overrides import Override, parse
 from identity.resolve import RunSummary, resolve
 from identity.rules import Rules, default_path, read
+from identity.steering import Steered, apply, rollback, run
 
 COMPANY = Path(__file__).parents[2] / "seeds" / "company"
 
@@ -196,6 +198,27 @@ class Warehouse:
         now = datetime(2026, 7, 1) + timedelta(hours=self.runs if hours is None else hours)
         return resolve(
             self.con, self.rules, run_id=f"run-{self.runs}", now=now, overrides=self.overrides
+        )
+
+    def rollback(self, to: int) -> RunSummary:
+        """Go back to what run number `to` left."""
+        self.runs += 1
+        return rollback(
+            self.con,
+            f"run-{to}",
+            Config(self.rules, self.overrides),
+            run_id=f"run-{self.runs}",
+            now=datetime(2026, 7, 1) + timedelta(hours=self.runs),
+        ).summary
+
+    def steer(self, *, is_apply: bool = False) -> Steered:
+        """Run resolution as the product does: with what is in force, guarded."""
+        self.runs += 1
+        return (apply if is_apply else run)(
+            self.con,
+            Config(self.rules, self.overrides),
+            run_id=f"run-{self.runs}",
+            now=datetime(2026, 7, 1) + timedelta(hours=self.runs),
         )
 
     def decide(self, action: str, left: str, right: str) -> None:
