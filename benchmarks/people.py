@@ -13,6 +13,8 @@ from seeds import names
 
 # Records a person has on average; the distribution is in `records` below.
 RECORDS_PER_PERSON = 1.9
+# The same at every size, so that quality can be compared.
+PEOPLE_PER_POSTCODE = 25
 
 SCHEMA = """
 create schema canonical;
@@ -64,9 +66,9 @@ with places as (
 named as (
     select
         *,
-        pick($first, draw(person, 2), 1.6) as own_first,
-        case when draw(person, 3) < 0.9 then pick($last, draw(household, 4), 2.5)
-            else pick($last, draw(person, 4), 2.5) end as last_name,
+        pick($first, draw(person, 2), 1.3) as own_first,
+        case when draw(person, 3) < 0.9 then pick($last, draw(household, 4), 2.2)
+            else pick($last, draw(person, 4), 2.2) end as last_name,
         is_child and person % 4 = 2 and draw(household, 5) < 0.03 as is_junior,
         date '1945-01-01' + (draw(person, 6) * 21000)::int as own_birth,
         date '1998-01-01' + (draw(household, 6) * 3600)::int as child_birth,
@@ -77,7 +79,7 @@ named as (
 dated as (
     select
         person, household,
-        case when is_junior then pick($first, draw(household, 2), 1.6) else own_first end
+        case when is_junior then pick($first, draw(household, 2), 1.3) else own_first end
             as first_name,
         last_name,
         case when is_junior then 'Jr' end as suffix,
@@ -242,16 +244,22 @@ def generate(con: duckdb.DuckDBPyConnection, records: int) -> None:
     """Fill an empty database with `records` contacts in canonical.*, and truth(contact_key,
     person_id).
     """
-    first = list(dict.fromkeys(names.FEMALE_EN + names.MALE_EN + names.MALE_DE + names.FEMALE_FR))
+    first = list(
+        dict.fromkeys(
+            names.FEMALE_EN + names.MALE_EN + names.FEMALE_DE
+            + names.MALE_DE + names.FEMALE_FR + names.MALE_FR
+        )
+    )
+    people = int(records * 1.05 / RECORDS_PER_PERSON) + 100
     con.execute(SCHEMA)
     con.execute(MACROS)
     con.execute(
         PERSONS,
         {
-            "people": int(records * 1.05 / RECORDS_PER_PERSON) + 100,
+            "people": people,
             "first": first,
             "last": _last_names(),
-            "postcodes": 20_000,
+            "postcodes": people // PEOPLE_PER_POSTCODE + 1,
         },
     )
     nicknames = {full: short[0] for full, short in names.NICKNAMES.items() if short}
