@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
     Codes = NDArray[np.int64]
     Weights = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+Pair = tuple[int, int]
+
+# Fewer records than this are no chain of two groups with several records each.
+SMALLEST_CHAIN = 4
 
 
 def components(count: int, left: Codes, right: Codes) -> Codes:
@@ -46,14 +52,19 @@ def cluster(
     conflicts: tuple[Codes, Codes],
     max_size: int,
     forced: tuple[Codes, Codes] | None = None,
+    sizes: Codes | None = None,
+    frail: Flags | None = None,
 ) -> Codes:
     """Label each of `count` nodes with the smallest node of its cluster.
 
     `left`, `right` and `weight` (log2 odds, shape of the edges) are the evidence; `conflicts` are
     pairs that must not meet; `forced` are pairs that are one whatever conflicts and sizes say
-    (conflicts between what they unite are void). Components without a conflict and within `max_size` stay whole. The
-    others are built again from their strongest edge down (ties: smaller nodes first), leaving out
-    each edge that would break the invariant: Kruskal's algorithm with cannot-link constraints.
+    (conflicts between what they unite are void). `sizes` counts the records that each node stands
+    for (one, if absent). A `frail` edge joins two groups of several records each only if another
+    edge runs between them, too. Components without a conflict, without a frail edge and within
+    `max_size` records stay whole. The others are built again from their strongest edge down (ties:
+    smaller nodes first), leaving out each edge that would break a rule: Kruskal's algorithm with
+    cannot-link constraints.
     """
     import numpy as np
 
@@ -72,7 +83,14 @@ def cluster(
     inside = labels[conflict_left] == labels[conflict_right]
     troubled = np.zeros(count, dtype=bool)
     troubled[labels[conflict_left[inside]]] = True
-    troubled[np.bincount(labels, minlength=count) > max_size] = True
+    if sizes is None:
+        sizes = np.ones(count, dtype=np.int64)
+    records = np.bincount(labels, weights=sizes, minlength=count)
+    troubled[records > max_size] = True
+    if frail is None:
+        frail = np.zeros(len(left), dtype=bool)
+    # two groups of several records each are four records at least
+    troubled[labels[left[frail]]] |= records[labels[left[frail]]] >= SMALLEST_CHAIN
     if not troubled.any():
         return labels
     edges = troubled[labels[left]]
@@ -89,8 +107,10 @@ def cluster(
             for pair in zip(forced_left.tolist(), forced_right.tolist(), strict=True)
             if troubled[labels[pair[0]]]
         ],
-        zip(left[edges][order].tolist(), right[edges][order].tolist(), strict=True),
+        list(zip(left[edges][order].tolist(), right[edges][order].tolist(), strict=True)),
+        frail[edges][order].tolist(),
         apart,
+        dict(zip(members, sizes[members].tolist(), strict=True)),
         max_size,
     )
     for node, root in joined.items():
@@ -100,30 +120,48 @@ def cluster(
 
 def _join(
     members: list[int],
-    forced: list[tuple[int, int]],
-    edges: Any,
+    forced: list[Pair],
+    edges: list[Pair],
+    frail: list[bool],
     apart: dict[int, set[int]],
+    sizes: dict[int, int],
     max_size: int,
 ) -> dict[int, int]:
     """Union along `forced`, then along `edges` in their order unless a pair that is kept apart
-    would meet; smaller into larger.
+    would meet, too many records would, or a frail edge stands alone; smaller into larger.
     """
     root = {node: node for node in members}
     group = {node: [node] for node in members}
     enemies: dict[int, set[int]] = {node: set(apart.get(node, ())) for node in members}
-    for position, (a, b) in enumerate(chain(forced, edges)):
-        is_forced = position < len(forced)
+    beside: dict[int, list[int]] = defaultdict(list)
+    if any(frail):
+        for a, b in edges:
+            beside[a].append(b)
+            beside[b].append(a)
+
+    def is_alone(keep: int, gone: int) -> bool:
+        between = sum(root[far] == keep for node in group[gone] for far in beside[node])
+        return between < 2 and sizes[keep] > 1 and sizes[gone] > 1
+
+    steps = chain(
+        ((a, b, True, False) for a, b in forced),
+        ((a, b, False, f) for (a, b), f in zip(edges, frail, strict=True)),
+    )
+    for a, b, is_forced, is_frail in steps:
         keep, gone = root[a], root[b]
         if keep == gone:
             continue
-        if len(group[keep]) + len(group[gone]) > max_size and not is_forced:
-            continue
         if len(group[keep]) < len(group[gone]):
             keep, gone = gone, keep
-        if any(node in enemies[keep] for node in group[gone]) and not is_forced:
+        if not is_forced and (
+            sizes[keep] + sizes[gone] > max_size
+            or any(node in enemies[keep] for node in group[gone])
+            or (is_frail and is_alone(keep, gone))
+        ):
             continue
         for node in group[gone]:
             root[node] = keep
         group[keep] += group.pop(gone)
         enemies[keep] |= enemies.pop(gone)
+        sizes[keep] += sizes.pop(gone)
     return {node: min(group[root[node]]) for node in members}

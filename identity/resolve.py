@@ -18,11 +18,12 @@ from identity import configs, past, tables
 from identity import overrides as decisions
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
-from identity.graph import cluster_contacts
+from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
 from identity.normalise import build_people, load_macros
 from identity.overrides import Override
 from identity.probabilistic import link_probably
+from identity.profiles import build_profiles
 from identity.rules import Rules
 from identity.stable_ids import assign_ids
 from identity.visitors import attach_visitors
@@ -120,6 +121,9 @@ def resolve(
         warnings = decisions.spread(work, overrides)
         clock.start("exact evidence")
         link_exactly(work, rules)
+        clock.start("entities")
+        unite(work, rules)
+        build_profiles(work)
         clock.start("probabilistic evidence")
         link_probably(work, rules)
         clock.start("cluster")
