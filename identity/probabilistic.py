@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from identity import model
 from identity.blocking import blocking_rules, build_keys
 from identity.quoting import quoted
 from identity.rules import Rules
@@ -36,6 +37,7 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         )
         """
     )
+    model.record(work, rules.splink.settings())
     build_keys(work, rules)
     if _count(work, "profiles") < 2:
         return
@@ -43,6 +45,7 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
 
     with _quiet():
         settings = _trained(work, rules)
+        model.record(work, settings)
         settings["blocking_rules_to_generate_predictions"] = blocking_rules(rules)
         linker = Linker(DuckDBAPI(work).register("profiles"), settings, log_level=None)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)

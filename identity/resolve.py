@@ -94,10 +94,10 @@ def resolve(
 
     `purpose` is what identity.runs says of it: run, apply, plan (which writes nothing, not even
     missing tables), or `rollback to <run>`, for which `like` is the number of the run whose ids
-    are to come back. `accept` sees the working database and the
-    summary before anything is written, and may refuse. `progress` is told each step's name. Raises
-    RulesError when a `when` of the rules is not valid SQL or decisions contradict each other,
-    duckdb.Error when canonical tables are missing.
+    are to come back. `accept` sees the working database and the summary before anything is
+    written, and may refuse. `progress` is told each step's name. Raises RulesError when a `when` of
+    the rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
+    tables are missing.
     """
     started = datetime.now(UTC).replace(tzinfo=None)
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now

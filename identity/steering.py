@@ -192,7 +192,7 @@ def rollback(
     """Give every contact that is still there the customer that it had after run `to`.
 
     `to` is a run's id, the beginning of it, or its number. Its rules and decisions are in force
-    from then on (`config`, today's, if they were not kept); where today's data would not lead to
+    from then on (today's rules, `config`, without decisions, if they were not kept); where today's data would not lead to
     the same customers with them, decisions are added that do. Records that came since are placed
     by the evidence. Raises SteeringError for an unknown run.
     """
@@ -203,7 +203,7 @@ def rollback(
     target, config_hash = con.execute(
         "select run_id, config_hash from identity.runs where run_number = ?", [number]
     ).fetchall()[0]
-    config = configs.load(con, config_hash) or config
+    config = configs.load(con, config_hash) or Config(config.rules)
     pins: dict[str, Override] = {}
 
     def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:
@@ -225,7 +225,8 @@ def rollback(
                 progress=progress,
             )
         except RulesError as error:
-            raise SteeringError(f"run {to} cannot be restored: {error}") from error
+            # only its message: what a user reads is the innermost error
+            raise SteeringError(f"run {to} cannot be restored: {error}") from None
         if summary.is_written:
             notes = _news(summary, is_changed=True)
             if pins:

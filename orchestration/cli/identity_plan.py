@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import duckdb
 
 from identity.plan import Plan
 from orchestration.cli import EXIT_FAILED
 from orchestration.home import find_home
+from orchestration.warehouse import attach_published
 
 
 @click.command()
@@ -40,7 +38,7 @@ def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None)
     progress = Progress() if quiet or as_json else to_terminal()
     try:
         config = configs.read(rules or home.rules, overrides or home.overrides)
-        with _attached(home.published) as con, progress.step("plan"):
+        with attach_published(home.published) as con, progress.step("plan"):
             found = planning.plan(
                 con,
                 config,
@@ -54,21 +52,6 @@ def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None)
         print(json.dumps(found.to_dict(), indent=2, default=str, ensure_ascii=False))
     else:
         _show(found)
-
-
-@contextmanager
-def _attached(published: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published file, read-only, in a database that has room to work in memory."""
-    if not published.exists():
-        raise FileNotFoundError(f"Nothing is published yet at {published}: do `mainstem run` first.")
-    con = duckdb.connect(":memory:")
-    try:
-        con.execute("set TimeZone = 'UTC'")
-        con.execute(f"attach '{str(published).replace(chr(39), chr(39) * 2)}' as published (read_only)")
-        con.execute("use published")
-        yield con
-    finally:
-        con.close()
 
 
 def _show(found: Plan) -> None:

@@ -24,6 +24,7 @@ TABLES = {
     "history": "Creations, merges, splits and reassignments of customer ids.",
     "crosswalk_history": "What each run changed in the crosswalk, so that former states come back.",
     "resolve_forward": "Any customer id ever given, and the one that it stands for today.",
+    "model": "What agreement and difference of each field weigh.",
     "configs": "Rules and decisions of former runs.",
     "held_clusters": "What the over-merge firewall held back, and why.",
     "overrides": "What people decided: always link, never link.",
