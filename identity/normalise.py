@@ -162,22 +162,18 @@ def _forget_default_dates(work: duckdb.DuckDBPyConnection, rules: Rules) -> None
 
 
 def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    import pyarrow as pa
-
+    # bound, not registered: `explain` comes by here, too, and has no time to import pyarrow
     short_forms, full_forms = zip(*_nickname_pairs(), *rules.names.nicknames, strict=True)
-    work.register(
-        "given_nicknames", pa.table({"short": list(short_forms), "full": list(full_forms)})
-    )
     work.execute(
         """
         create or replace table name_nicknames as
         select fold_name(short) as short_form,
             list_sort(list(distinct fold_name("full"))) as full_forms
-        from given_nicknames
+        from (select unnest($1::varchar[]) as short, unnest($2::varchar[]) as "full")
         group by all
-        """
+        """,
+        [list(short_forms), list(full_forms)],
     )
-    work.unregister("given_nicknames")
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
     work.executemany(
         "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
