@@ -126,6 +126,17 @@ class SplinkRules:
 
 
 @dataclass(frozen=True)
+class FoundRules:
+    """What is added for the columns that only one file has; `{column}` stands for the column."""
+
+    identifier: IdentifierRule
+    identifier_when: str
+    identifier_probability: float
+    identifier_comparison: str
+    attribute_comparison: str
+
+
+@dataclass(frozen=True)
 class Rules:
     """Everything that decides who is one customer; `config_hash` changes when any of it does."""
 
@@ -137,6 +148,7 @@ class Rules:
     birth_dates: BirthDates
     exact_rules: tuple[ExactRule, ...]
     conflicts: tuple[ConflictRule, ...]
+    found: FoundRules
     splink: SplinkRules
     config_hash: str
 
@@ -175,6 +187,7 @@ def read(path: Path) -> Rules:
         "birth_dates",
         "exact_rules",
         "conflicts",
+        "found",
         "splink",
     )
     identifiers = tuple(
@@ -196,6 +209,7 @@ def read(path: Path) -> Rules:
         birth_dates=_birth_dates(root.section("birth_dates")),
         exact_rules=exact_rules,
         conflicts=tuple(_conflict(s, types) for s in root.sections("conflicts")),
+        found=_found(root.section("found")),
         splink=_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
     )
@@ -302,6 +316,19 @@ def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
         name=section.text("name"),
         when=section.text("when"),
         unless_shared=section.texts("unless_shared", types),
+    )
+
+
+def _found(section: Section) -> FoundRules:
+    section.only("identifier", "identifier_rule", "identifier_comparison", "attribute_comparison")
+    rule = section.section("identifier_rule")
+    rule.only("probability", "when")
+    return FoundRules(
+        identifier=_identifier(section.section("identifier"), "found"),
+        identifier_when=rule.text("when"),
+        identifier_probability=rule.number("probability", 0.5, 0.999999),
+        identifier_comparison=json.dumps(section.plain("identifier_comparison")),
+        attribute_comparison=json.dumps(section.plain("attribute_comparison")),
     )
 
 
