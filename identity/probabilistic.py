@@ -1,6 +1,7 @@
 """Fuzzy evidence: Splink scores the pairs that its blocking rules propose.
 
-Creates splink_edges(left_key, right_key, match_weight, probability, weights JSON).
+Creates splink_edges(left_key, right_key, match_weight, probability, details: the JSON text of what
+each comparison added).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import duckdb
 
+from identity.blocking import blocking_rules, build_keys
+from identity.quoting import quoted
 from identity.rules import Rules
 
 # Weights are rounded before anything is decided by them: threads add floating-point numbers in any
@@ -20,8 +23,7 @@ WEIGHT_DIGITS = 6
 
 
 def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `splink_edges` from `people`, trained on one record per person that `exact_edges`
-    unites.
+    """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
     Fewer records than `min_training_records` are scored with the u probabilities of the rules
     file; fewer than two are not scored.
@@ -30,31 +32,43 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """
         create or replace table splink_edges (
             left_key varchar, right_key varchar, match_weight double, probability double,
-            weights json
+            details varchar
         )
         """
     )
-    if _count(work, "people") < 2:
+    build_keys(work, rules)
+    if _count(work, "profiles") < 2:
         return
     from splink import DuckDBAPI, Linker
 
     with _quiet():
         settings = _trained(work, rules)
-        api = DuckDBAPI(work)
-        linker = Linker(api.register("people"), settings, log_level=None)
+        settings["blocking_rules_to_generate_predictions"] = blocking_rules(rules)
+        linker = Linker(DuckDBAPI(work).register("profiles"), settings, log_level=None)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
-        table = _quoted(predictions.physical_name)
+        table = quoted(predictions.physical_name)
         columns = {str(c[0]) for c in work.execute(f"describe {table}").fetchall()}
         # what each comparison added is the evidence; the values themselves stay out
         work.execute(
             f"""
             insert into splink_edges
-            select
-                least(node_key_l, node_key_r), greatest(node_key_l, node_key_r),
-                round(match_weight, {WEIGHT_DIGITS}),
-                round(match_probability, 9),
-                {_weights(settings, columns)}
-            from {table}
+            with scored as (
+                select
+                    l.entity_key as left_entity, r.entity_key as right_entity,
+                    least(l.record_key, r.record_key) as left_key,
+                    greatest(l.record_key, r.record_key) as right_key,
+                    round(match_weight, {WEIGHT_DIGITS}) as match_weight,
+                    round(match_probability, 9) as probability,
+                    {_weights(settings, columns)} as details
+                from {table}
+                join profiles as l on l.node_key = node_key_l
+                join profiles as r on r.node_key = node_key_r
+            )
+            select left_key, right_key, match_weight, probability, details
+            from scored
+            qualify row_number() over (
+                partition by left_entity, right_entity
+                order by match_weight desc, left_key, right_key, details) = 1
             """
         )
 
@@ -64,9 +78,9 @@ def _trained(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, Any]:
     work.execute(
         """
         create or replace table training_people as
-        select * from people
-        where node_key not in (select right_key from exact_edges)
-        order by md5(node_key), node_key
+        select * from profiles
+        qualify row_number() over (partition by entity_key order by node_key) = 1
+        order by md5(entity_key), entity_key
         limit $1
         """,
         [rules.splink.max_training_records],
@@ -104,13 +118,9 @@ def _weights(settings: dict[str, Any], columns: set[str]) -> str:
     parts = []
     for comparison in settings["comparisons"]:
         name = comparison["output_column_name"]
-        adjusted = f" + {_quoted('mw_tf_adj_' + name)}" if f"mw_tf_adj_{name}" in columns else ""
-        parts.append(f"'{name}', round({_quoted('mw_' + name)}{adjusted}, 3)")
-    return f"json_object({', '.join(parts)})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        adjusted = f" + {quoted('mw_tf_adj_' + name)}" if f"mw_tf_adj_{name}" in columns else ""
+        parts.append(f"'{name}', round({quoted('mw_' + name)}{adjusted}, 3)")
+    return f"json_object({', '.join(parts)})::varchar"
 
 
 def _count(work: duckdb.DuckDBPyConnection, table: str) -> int:

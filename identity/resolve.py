@@ -17,16 +17,17 @@ import duckdb
 from identity import tables
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
-from identity.graph import cluster_contacts
+from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
 from identity.normalise import build_people, load_macros
 from identity.probabilistic import link_probably
+from identity.profiles import build_profiles
 from identity.rules import Rules
 from identity.stable_ids import assign_ids
 from identity.visitors import attach_visitors
 
 # Part of the model's version: raise it when the code decides differently on the same rules.
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 
 Progress = Callable[[str], None]
 
@@ -96,6 +97,9 @@ def resolve(
         attach_identifiers(work, rules)
         clock.start("exact evidence")
         link_exactly(work, rules)
+        clock.start("entities")
+        unite(work, rules)
+        build_profiles(work)
         clock.start("probabilistic evidence")
         link_probably(work, rules)
         clock.start("cluster")
