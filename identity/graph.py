@@ -16,7 +16,7 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster
-from identity.quoting import quoted
+from identity.quoting import quoted, text
 from identity.rules import Rules
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """
     )
     _compare_more(work, rules, "pool")
+    _overrule(work, rules)
     _partition(
         work,
         rules,
@@ -102,6 +103,39 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
     work.execute("insert into vetoes by name from more_vetoes")
+
+
+def _overrule(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Take back the vetoes between two entities whose score, which has counted the contradiction,
+    is higher than the rule's `unless_probability`.
+    """
+    limits = [(r.name, r.unless_probability) for r in rules.conflicts if r.unless_probability]
+    scored = work.execute(
+        "select count(*) from duckdb_tables() where table_name = 'splink_edges'"
+    ).fetchall()[0][0]
+    if not limits or not scored:
+        return
+    cases = " ".join(f"when {text(name)} then {limit!r}" for name, limit in limits)
+    work.execute(
+        f"""
+        create or replace table vetoes as
+        with scores as (
+            select least(l.code, r.code) as low, greatest(l.code, r.code) as high,
+                max(probability) as probability
+            from splink_edges as s
+            join entities as l on l.node_key = s.left_key
+            join entities as r on r.node_key = s.right_key
+            group by all
+        )
+        select v.*
+        from vetoes as v
+        join entities as l on l.node_key = v.left_key
+        join entities as r on r.node_key = v.right_key
+        left join scores as s
+            on s.low = least(l.code, r.code) and s.high = greatest(l.code, r.code)
+        where coalesce(s.probability, 0) < (case v.reason {cases} else 2 end)
+        """
+    )
 
 
 def _partition(
@@ -197,6 +231,7 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
         """
     )
     _compare_more(work, rules, "group_pairs")
+    _overrule(work, rules)
     apart = work.sql(
         """
         select distinct l.code as "left", r.code as "right"

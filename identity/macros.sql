@@ -41,6 +41,12 @@ create or replace macro fold_postcode(x, country) as (
 create or replace macro fold_text(x) as
   nullif(trim(regexp_replace(fold_letters(x), '[^\p{L}0-9]+', ' ', 'g')), '');
 
+-- How a name sounds, roughly: its first letter and the next three consonants, none twice in a row.
+create or replace macro name_code(x) as
+  x[1] || left(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+    x[2:], '[aeiouyhw ]+', '', 'g'), '[ckqgj]+', 'k', 'g'), '[bpfv]+', 'p', 'g'), '[szx]+', 's', 'g'),
+    '[dt]+', 't', 'g'), '[mn]+', 'n', 'g'), 3);
+
 create or replace macro fold_sex(x) as (
   case
     when lower(trim(x)) in ('m', 'male', 'man', 'masculine', 'homme', 'mann', 'männlich', 'hombre', 'h') then 'm'
@@ -104,4 +110,7 @@ create or replace macro are_swapped(a_first, a_firsts, a_last, b_first, b_firsts
   coalesce(a_first <> a_last and (
     a_last = b_first and (list_contains(a_firsts, b_last) or (length(a_first) = 1 and b_last[1] = a_first))
     or b_last = a_first and (list_contains(b_firsts, a_last) or (length(b_first) = 1 and a_last[1] = b_first))
+    or least(length(a_first), length(a_last), length(b_first), length(b_last)) >= 3
+      and jaro_winkler_similarity(a_first, b_last) >= 0.88 and jaro_winkler_similarity(a_last, b_first) >= 0.88
+      and jaro_winkler_similarity(a_first, b_first) < 0.8
   ), false);

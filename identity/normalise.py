@@ -2,8 +2,8 @@
 
 people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its full forms, and how
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
-birth_text (YYYYMMDD, even of a date that is none), sex (m or f), age, street, street_key (street
-and postcode or city), postcode, city, region, country_code, and every column of contacts whose name
+birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
+house_number, street_key (street and postcode or city), postcode, city, region, country_code, the names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
 starts with x_, folded): a row per contact that is not deleted, sorted by node_key. The firewall
 adds the contact points it lets through.
 """
@@ -146,10 +146,14 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
         select
             node_key, source_system,
             n.first_name,
+            n.first_name[1] as first_initial,
+            name_code(n.first_name) as first_code,
             list_sort(list_distinct(list_filter([n.first_name, first_latin.latin]
                 || coalesce(nick.full_forms, []), lambda w: w is not null))) as first_names,
             middle_words as middle_name,
             n.last_name,
+            n.last_name[1] as last_initial,
+            name_code(n.last_name) as last_code,
             list_sort(list_distinct(list_filter([n.last_name, last_latin.latin]
                 || string_split(n.last_name, ' '), lambda w: length(w) > 1))) as last_names,
             coalesce(given_suffix, last_suffix, first_suffix) as suffix,
@@ -158,9 +162,11 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                 when real_date is not null then strftime(real_date, '%Y%m%d')
                 when birth_date is null then birth_text
             end as birth_text,
+            left(birth_text, 4) as birth_year,
             fold_sex(sex) as sex,
             age,
             street,
+            nullif(regexp_extract(street, '[0-9]+'), '') as house_number,
             street || '|' || coalesce(postcode, fold_name(city)) as street_key,
             postcode,
             fold_name(city) as city,
@@ -206,7 +212,7 @@ def _forget_default_dates(work: duckdb.DuckDBPyConnection, rules: Rules) -> None
     )
     work.execute(
         """
-        update people set birth_date = null, birth_text = null
+        update people set birth_date = null, birth_text = null, birth_year = null
         where birth_date in (select birth_date from default_dates)
         """
     )

@@ -74,6 +74,7 @@ class ConflictRule:
     name: str
     when: str
     unless_shared: tuple[str, ...] = ()
+    unless_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class SplinkRules:
 
     floor: float
     max_training_records: int
-    min_training_records: int
+    prior_pairs: float
     settings_json: str
 
     def settings(self) -> dict[str, Any]:
@@ -311,11 +312,14 @@ def _exact_rule(section: Section, types: tuple[str, ...]) -> ExactRule:
 
 
 def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
-    section.only("name", "when", "unless_shared")
+    section.only("name", "when", "unless_shared", "unless_probability")
     return ConflictRule(
         name=section.text("name"),
         when=section.text("when"),
         unless_shared=section.texts("unless_shared", types),
+        unless_probability=section.number("unless_probability", 0.5, 1)
+        if "unless_probability" in section
+        else None,
     )
 
 
@@ -333,10 +337,10 @@ def _found(section: Section) -> FoundRules:
 
 
 def _splink(section: Section) -> SplinkRules:
-    section.only("floor", "max_training_records", "min_training_records", "settings")
+    section.only("floor", "max_training_records", "prior_pairs", "settings")
     return SplinkRules(
         floor=section.number("floor", 0, 1),
         max_training_records=section.whole("max_training_records", 2),
-        min_training_records=section.whole("min_training_records", 2),
+        prior_pairs=section.number("prior_pairs", 0, float("inf")),
         settings_json=json.dumps(section.plain("settings"), sort_keys=True, default=str),
     )
