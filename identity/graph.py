@@ -16,18 +16,38 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster
-from identity.quoting import quoted, text
+from identity.judgement import overrule
+from identity.quoting import quoted
 from identity.rules import Rules
+
+# log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
+OVERRIDE_WEIGHT = 40.0
+NEVER = "never_link"
 
 if TYPE_CHECKING:
     from identity.clusters import Codes
+    from identity.training import Model
+
+
+UNDECIDED = """
+    select * from {} anti join forced using (left_key, right_key)
+    anti join forbidden using (left_key, right_key)"""
 
 
 def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
-    clusters of the edges that reach the strict threshold.
+    """Create `vetoes` from `agreements`, and `entities` from `exact_edges` and what people decided
+    (`forced`, `forbidden`): the constrained clusters of the edges that reach the strict threshold.
     """
-    find_conflicts(work, rules, "agreements", "vetoes")
+    find_conflicts(work, rules, "agreements", "found_vetoes")
+    # people have the last word on which pairs are in conflict
+    work.execute(
+        f"""
+        create or replace table vetoes as
+        {UNDECIDED.format("found_vetoes")}
+        union all
+        select left_key, right_key, '{NEVER}' from forbidden
+        """
+    )
     work.execute(
         """
         create or replace table entities as
@@ -60,9 +80,11 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster entities at both thresholds, and say
-    which edges hold.
+def cluster_contacts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> None:
+    """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
+    thresholds, and say which edges hold.
     """
     work.execute(
         """
@@ -76,10 +98,15 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null,
             details
         from splink_edges
-        """
+        union all
+        select left_key, right_key, 'override', 'always_link', $1, 1.0, null, null from forced
+        union all
+        select left_key, right_key, 'override', 'never_link', -$1, 0.0, null, null from forbidden
+        """,
+        [OVERRIDE_WEIGHT],
     )
-    _compare_more(work, rules, "pool")
-    _overrule(work, rules)
+    overrule(work, rules, model, "vetoes")
+    _compare_more(work, rules, "pool", model)
     _partition(
         work,
         rules,
@@ -88,12 +115,15 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             "cluster_key": rules.thresholds.customer_id,
             "strict_key": rules.thresholds.strict_customer_id,
         },
+        model,
     )
     work.execute("create or replace table members as from parts")
     _settle_edges(work, rules)
 
 
-def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> None:
+def _compare_more(
+    work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str, model: Model | None
+) -> None:
     """Add to `agreements` and `vetoes` those of `pairs` that were not compared yet."""
     compare(
         work,
@@ -101,45 +131,17 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
         "more_agreements",
     )
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
+    overrule(work, rules, model, "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
-    work.execute("insert into vetoes by name from more_vetoes")
-
-
-def _overrule(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Take back the vetoes between two entities whose score, which has counted the contradiction,
-    is higher than the rule's `unless_probability`.
-    """
-    limits = [(r.name, r.unless_probability) for r in rules.conflicts if r.unless_probability]
-    scored = work.execute(
-        "select count(*) from duckdb_tables() where table_name = 'splink_edges'"
-    ).fetchall()[0][0]
-    if not limits or not scored:
-        return
-    cases = " ".join(f"when {text(name)} then {limit!r}" for name, limit in limits)
-    work.execute(
-        f"""
-        create or replace table vetoes as
-        with scores as (
-            select least(l.code, r.code) as low, greatest(l.code, r.code) as high,
-                max(probability) as probability
-            from splink_edges as s
-            join entities as l on l.node_key = s.left_key
-            join entities as r on r.node_key = s.right_key
-            group by all
-        )
-        select v.*
-        from vetoes as v
-        join entities as l on l.node_key = v.left_key
-        join entities as r on r.node_key = v.right_key
-        left join scores as s
-            on s.low = least(l.code, r.code) and s.high = greatest(l.code, r.code)
-        where coalesce(s.probability, 0) < (case v.reason {cases} else 2 end)
-        """
-    )
+    work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
 
 
 def _partition(
-    work: duckdb.DuckDBPyConnection, rules: Rules, edges: str, thresholds: dict[str, float]
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    edges: str,
+    thresholds: dict[str, float],
+    model: Model | None = None,
 ) -> None:
     """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
     that reach the threshold, none of whose records are in conflict.
@@ -173,11 +175,19 @@ def _partition(
     limit = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
+    forced = _coded(work, "forced")
     groups = cluster(
-        len(sizes), left, right, weight, conflicts=(nobody, nobody), max_size=limit, sizes=sizes
+        len(sizes),
+        left,
+        right,
+        weight,
+        conflicts=(nobody, nobody),
+        max_size=limit,
+        forced=forced,
+        sizes=sizes,
     )
     _register(work, {"group_key": groups})
-    conflicts = _conflicts(work, rules)
+    conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
@@ -189,12 +199,15 @@ def _partition(
             weight[chosen],
             conflicts=conflicts,
             max_size=limit,
+            forced=forced,
             sizes=sizes,
         )
     _register(work, labels)
 
 
-def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Codes]:
+def _conflicts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> tuple[Codes, Codes]:
     """The pairs of entities (as codes) of one group that cannot be one person.
 
     A conflict is about a difference: records that are alike in all that conflicts speak of need
@@ -230,19 +243,23 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
         where l.node_key < r.node_key and l.code <> r.code and ({" or ".join(differs) or "false"})
         """
     )
-    _compare_more(work, rules, "group_pairs")
-    _overrule(work, rules)
-    apart = work.sql(
-        """
+    _compare_more(work, rules, "group_pairs", model)
+    return _coded(work, "vetoes")
+
+
+def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
+    """The pairs of a table as codes of their entities, without those within one."""
+    coded = work.sql(
+        f"""
         select distinct l.code as "left", r.code as "right"
-        from vetoes as v
-        join entities as l on l.node_key = v.left_key
-        join entities as r on r.node_key = v.right_key
+        from {pairs} as p
+        join entities as l on l.node_key = p.left_key
+        join entities as r on r.node_key = p.right_key
         where l.code <> r.code
         order by all
         """
     ).to_arrow_table()
-    return apart.column("left").to_numpy(), apart.column("right").to_numpy()
+    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
@@ -282,6 +299,7 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 details::json
             ) as evidence,
             case
+                when v.reason = $2 then 'override: never_link'
                 when v.reason is not null then 'conflict: ' || v.reason
                 when p.match_probability < $1 then 'below_threshold'
                 when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
@@ -295,5 +313,5 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join members as l on l.node_key = p.left_key
         join members as r on r.node_key = p.right_key
         """,
-        [rules.thresholds.customer_id],
+        [rules.thresholds.customer_id, NEVER],
     )
