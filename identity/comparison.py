@@ -86,7 +86,7 @@ def compare_records(
         compared = None
         if known.issuperset(pair):
             compared = _score(work, quoted(name), pair)
-        return compared, _conflicts(work, rules, customers)
+        return compared, _conflicts(work, quoted(name), rules, customers)
     finally:
         work.execute(f"use {quoted(name)}")
         work.execute("detach comparing")
@@ -127,69 +127,123 @@ def _gather(
     attach_identifiers(work, rules)
 
 
+@dataclass(frozen=True)
+class _Level:
+    """A level of a comparison in the last run's model."""
+
+    label: str
+    condition: str
+    weight: float
+    household: float
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The last run's model: log2 odds of one person, and of one household, for two at random."""
+
+    start: float
+    household_start: float | None
+    comparisons: dict[str, list[_Level]]
+
+    def total(self, weight: float, household: float) -> float:
+        """The log2 odds of one person against strangers and against two of one household."""
+        if self.household_start is None:
+            return weight
+        return -math.log2(2**-weight + 2 ** (self.household_start + household))
+
+
+def _model(work: duckdb.DuckDBPyConnection, source: str) -> _Model | None:
+    rows = work.execute(
+        f"""
+        select comparison, label, sql_condition, is_null_level, match_weight, household_weight
+        from {source}.identity.model
+        order by comparison, level
+        """
+    ).fetchall()
+    comparisons: dict[str, list[_Level]] = {}
+    start: tuple[float, float | None] | None = None
+    for name, label, condition, is_null, weight, household in rows:
+        if name == PRIOR:
+            start = (float(weight), household)
+            continue
+        known = (0.0, 0.0) if is_null else (float(weight), float(household or 0.0))
+        comparisons.setdefault(name, []).append(_Level(label, condition, *known))
+    return _Model(*start, comparisons) if start is not None and comparisons else None
+
+
+def _levels(
+    work: duckdb.DuckDBPyConnection, model: _Model, pairs: list[tuple[str, str]]
+) -> list[list[_Level]]:
+    """The level of each comparison that holds for each of `pairs`, in their order."""
+    columns = [str(row[0]) for row in work.execute("describe people").fetchall()]
+    sides = ", ".join(
+        f"{side}.{quoted(c)} as {quoted(f'{c}_{side}')}" for c in columns for side in "lr"
+    )
+    cases = []
+    for levels in model.comparisons.values():
+        tests = [
+            f"when {'true' if x.condition.strip().upper() == 'ELSE' else x.condition} then {i}"
+            for i, x in enumerate(levels)
+        ]
+        cases.append(f"case {' '.join(tests)} end")
+    rows = work.execute(
+        f"""
+        select {", ".join(cases)}
+        from (
+            select {sides}, position
+            from (select unnest($1::varchar[]) as left_key, unnest($2::varchar[]) as right_key,
+                generate_subscripts($1::varchar[], 1) as position)
+            join people as l on l.node_key = left_key
+            join people as r on r.node_key = right_key)
+        order by position
+        """,
+        [[left for left, _ in pairs], [right for _, right in pairs]],
+    ).fetchall()
+    return [
+        [levels[at] for levels, at in zip(model.comparisons.values(), row, strict=True)]
+        for row in rows
+    ]
+
+
 def _score(
     work: duckdb.DuckDBPyConnection, source: str, pair: tuple[str, str]
 ) -> Comparison | None:
-    levels = work.execute(
-        f"""
-        select comparison, level, label, sql_condition, is_null_level, match_weight
-        from {source}.identity.model
-        where comparison <> $1
-        order by comparison, level
-        """,
-        [PRIOR],
-    ).fetchall()
-    prior = work.execute(
-        f"select match_weight from {source}.identity.model where comparison = $1", [PRIOR]
-    ).fetchall()
-    if not levels or not prior:
+    model = _model(work, source)
+    if model is None:
         return None
-    cases: dict[str, list[str]] = {}
-    for name, level, _, condition, _, _ in levels:
-        test = "true" if condition.strip().upper() == "ELSE" else condition
-        cases.setdefault(name, []).append(f"when {test} then {int(level)}")
-    columns = [str(row[0]) for row in work.execute("describe people").fetchall()]
-    sides = ", ".join(f"l.{quoted(c)} as {quoted(c + '_l')}, r.{quoted(c)} as {quoted(c + '_r')}"
-        for c in columns)  # fmt: skip
-    asked = ", ".join(f"case {' '.join(tests)} end as {quoted(n)}" for n, tests in cases.items())
-    found = work.execute(
-        f"""
-        select {asked}
-        from (select {sides} from people as l, people as r
-            where l.node_key = $1 and r.node_key = $2)
-        """,
-        list(pair),
-    ).fetchall()[0]
-    stored = _stored(work, source, pair)
+    (found,) = _levels(work, model, [pair])
+    stored, stored_total = _stored(work, source, pair)
     given = _given(work, pair)
     steps = []
-    for name, level in zip(cases, found, strict=True):
-        _, _, label, _, is_null, weight = next(
-            row for row in levels if row[0] == name and row[1] == level
-        )
-        weight = 0.0 if is_null else stored.get(name, float(weight))
+    for name, level in zip(model.comparisons, found, strict=True):
         left, right = given.get(name, (None, None))
-        steps.append(Step(name, left, right, str(label), round(weight, 2)))
-    start = float(prior[0][0])
-    total = start + sum(step.weight for step in steps)
+        weight = stored.get(name, level.weight) if level.weight else 0.0
+        steps.append(Step(name, left, right, level.label, round(weight, 2)))
+    weight = model.start + sum(step.weight for step in steps)
+    total = model.total(weight, sum(level.household for level in found))
+    if stored_total is not None:
+        total = stored_total
+    if abs(total - weight) >= 0.05:
+        doubt = "two of one household are alike, too"
+        steps.append(Step("household", None, None, doubt, round(total - weight, 2)))
     return Comparison(
         left_key=pair[0],
         right_key=pair[1],
-        start=round(start, 2),
+        start=round(model.start, 2),
         steps=tuple(steps),
         match_weight=round(total, 2),
         probability=1 / (1 + math.pow(2, -total)),
-        is_stored=bool(stored),
+        is_stored=stored_total is not None,
     )
 
 
 def _stored(
     work: duckdb.DuckDBPyConnection, source: str, pair: tuple[str, str]
-) -> dict[str, float]:
+) -> tuple[dict[str, float], float | None]:
     """What the run itself made of the pair, term frequencies and all."""
     rows = work.execute(
         f"""
-        select evidence ->> '$.weights'
+        select evidence ->> '$.weights', match_weight
         from {source}.identity.edges
         where left_key = least($1, $2) and right_key = greatest($1, $2)
             and match_type = 'probabilistic'
@@ -197,8 +251,10 @@ def _stored(
         """,
         list(pair),
     ).fetchall()
-    weights = json.loads(rows[0][0]) if rows and rows[0][0] else {}
-    return {name: float(weight) for name, weight in weights.items() if weight is not None}
+    if not rows or not rows[0][0]:
+        return {}, None
+    weights = json.loads(rows[0][0])
+    return {n: float(w) for n, w in weights.items() if w is not None}, float(rows[0][1])
 
 
 def _given(
@@ -223,7 +279,7 @@ def _given(
 
 
 def _conflicts(
-    work: duckdb.DuckDBPyConnection, rules: Rules, customers: tuple[list[str], ...]
+    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, customers: tuple[list[str], ...]
 ) -> list[tuple[str, str, str]]:
     left, right = customers
     if not left or not right:
@@ -241,4 +297,25 @@ def _conflicts(
     rows = work.execute(
         "select left_key, right_key, reason from across_conflicts order by all"
     ).fetchall()
-    return [(str(a), str(b), str(c)) for a, b, c in rows]
+    return _not_overruled(work, source, rules, [(str(a), str(b), str(c)) for a, b, c in rows])
+
+
+def _not_overruled(
+    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, found: list[tuple[str, str, str]]
+) -> list[tuple[str, str, str]]:
+    """Without those that the model overrules, as `judgement` does (there by entity, with the best
+    of its profiles; here by record).
+    """
+    limits = {r.name: r.unless_probability for r in rules.conflicts if r.unless_probability}
+    model = _model(work, source)
+    if model is None or not limits or not found:
+        return found
+    kept = []
+    judged = _levels(work, model, [(left, right) for left, right, _ in found])
+    for veto, levels in zip(found, judged, strict=True):
+        total = model.total(
+            sum(level.weight for level in levels), sum(level.household for level in levels)
+        )
+        if 1 / (1 + math.pow(2, -total)) < limits.get(veto[2], 2.0):
+            kept.append(veto)
+    return kept

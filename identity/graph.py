@@ -16,37 +16,39 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster, components
+from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
-
-if TYPE_CHECKING:
-    from identity.clusters import Codes, Weights
 
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
 OVERRIDE_WEIGHT = 40.0
 NEVER = "never_link"
 NO_LIMIT = 2**62
 
+if TYPE_CHECKING:
+    from identity.clusters import Codes, Weights
+    from identity.training import Model
+
+
+UNDECIDED = """
+    select * from {} anti join forced using (left_key, right_key)
+    anti join forbidden using (left_key, right_key)"""
+
 
 def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
-    clusters of the edges that reach the strict threshold.
-
-    People have the last word (`forced`, `forbidden`): on which pairs are in conflict, and on which
-    records are together.
+    clusters of the edges that reach the strict threshold. No entity stands against what people
+    decided (`forced`, `forbidden`).
     """
-    find_conflicts(work, rules, "agreements", "vetoes")
+    find_conflicts(work, rules, "agreements", "found_vetoes")
+    # people have the last word on which pairs are in conflict
     work.execute(
-        """
+        f"""
         create or replace table vetoes as
-        select left_key, right_key, reason
-        from vetoes
-        anti join forced using (left_key, right_key)
-        anti join forbidden using (left_key, right_key)
+        {UNDECIDED.format("found_vetoes")}
         union all
-        select left_key, right_key, $1 from forbidden
-        """,
-        [NEVER],
+        select left_key, right_key, '{NEVER}' from forbidden
+        """
     )
     work.execute(
         """
@@ -81,9 +83,11 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster entities at both thresholds, and say
-    which edges hold.
+def cluster_contacts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> None:
+    """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
+    thresholds, and say which edges hold.
     """
     work.execute(
         """
@@ -104,7 +108,8 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """,
         [OVERRIDE_WEIGHT],
     )
-    _compare_more(work, rules, "pool")
+    overrule(work, rules, model, "vetoes")
+    _compare_more(work, rules, "pool", model)
     _partition(
         work,
         rules,
@@ -113,12 +118,15 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             "cluster_key": rules.thresholds.customer_id,
             "strict_key": rules.thresholds.strict_customer_id,
         },
+        model=model,
     )
     work.execute("create or replace table members as from parts")
     _settle_edges(work, rules)
 
 
-def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> None:
+def _compare_more(
+    work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str, model: Model | None
+) -> None:
     """Add to `agreements` and `vetoes` those of `pairs` that were not compared yet."""
     compare(
         work,
@@ -126,15 +134,9 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
         "more_agreements",
     )
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
+    overrule(work, rules, model, "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
-    work.execute(
-        """
-        insert into vetoes by name
-        from more_vetoes
-        anti join forced using (left_key, right_key)
-        anti join forbidden using (left_key, right_key)
-        """
-    )
+    work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
 
 
 def _partition(
@@ -143,11 +145,12 @@ def _partition(
     edges: str,
     thresholds: dict[str, float],
     *,
+    model: Model | None = None,
     is_entity: bool = False,
 ) -> None:
     """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
-    that reach the threshold, none of whose records are in conflict, and by what is forced (not
-    where entities are made: what evidence joins is scored as one, decisions come after).
+    that reach the threshold, none of whose records are in conflict, and then as people decided
+    (`is_entity`: but not by what they forced together).
     """
     import numpy as np
 
@@ -179,10 +182,16 @@ def _partition(
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
     groups = cluster(
-        len(sizes), left, right, weight, conflicts=(nobody, nobody), max_size=limit, sizes=sizes
+        len(sizes),
+        left,
+        right,
+        weight,
+        conflicts=(nobody, nobody),
+        max_size=limit,
+        sizes=sizes,
     )
     _register(work, {"group_key": groups})
-    conflicts = _conflicts(work, rules)
+    conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
@@ -214,6 +223,10 @@ def _follow_decisions(
 ) -> Codes:
     """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
     bring a pair of `forbidden` together; the edges are those within `labels`.
+
+    Decisions come after the evidence: who is alike one of two that are linked stays with them,
+    though the other alone would have been in conflict. What evidence joins is an entity and is
+    scored as one; what is forced together is not.
     """
     forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
     count = len(labels)
@@ -228,22 +241,9 @@ def _follow_decisions(
     return components(count, left[still], right[still])
 
 
-def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
-    """The pairs of a table as codes of their entities."""
-    coded = work.sql(
-        f"""
-        select distinct l.code as "left", r.code as "right"
-        from {pairs} as p
-        join entities as l on l.node_key = p.left_key
-        join entities as r on r.node_key = p.right_key
-        where l.code <> r.code
-        order by all
-        """
-    ).to_arrow_table()
-    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
-
-
-def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Codes]:
+def _conflicts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> tuple[Codes, Codes]:
     """The pairs of entities (as codes) of one group that cannot be one person.
 
     A conflict is about a difference: records that are alike in all that conflicts speak of need
@@ -279,8 +279,23 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
         where l.node_key < r.node_key and l.code <> r.code and ({" or ".join(differs) or "false"})
         """
     )
-    _compare_more(work, rules, "group_pairs")
+    _compare_more(work, rules, "group_pairs", model)
     return _coded(work, "vetoes")
+
+
+def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
+    """The pairs of a table as codes of their entities, without those within one."""
+    coded = work.sql(
+        f"""
+        select distinct l.code as "left", r.code as "right"
+        from {pairs} as p
+        join entities as l on l.node_key = p.left_key
+        join entities as r on r.node_key = p.right_key
+        where l.code <> r.code
+        order by all
+        """
+    ).to_arrow_table()
+    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:

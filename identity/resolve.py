@@ -20,6 +20,7 @@ from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
+from identity.model import record as record_model
 from identity.normalise import build_people, load_macros
 from identity.overrides import Override
 from identity.probabilistic import link_probably
@@ -125,9 +126,10 @@ def resolve(
         unite(work, rules)
         build_profiles(work)
         clock.start("probabilistic evidence")
-        link_probably(work, rules)
+        model = link_probably(work, rules)
+        record_model(work, rules, model)
         clock.start("cluster")
-        cluster_contacts(work, rules)
+        cluster_contacts(work, rules, model)
         attach_visitors(work, rules)
         clock.start("stable ids")
         assign_ids(

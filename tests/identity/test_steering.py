@@ -120,7 +120,7 @@ STEP = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(steps=st.lists(STEP, min_size=2, max_size=5))
 def test_every_former_state_can_be_read_and_restored(
     steps: list[list[tuple[str, str]]], new_warehouse: Any
@@ -164,7 +164,7 @@ def test_every_former_state_can_be_read_and_restored(
     }
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(groups=st.lists(st.integers(1, 3), min_size=2, max_size=4))
 def test_a_merge_undone_restores_every_id(groups: list[int], new_warehouse: Any) -> None:
     w = new_warehouse()
