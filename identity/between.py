@@ -12,8 +12,15 @@ from typing import Any
 import duckdb
 
 from identity.comparison import Comparison, compare_records
-from identity.explain import Link, Node, NotFoundError, edges_between, edges_of, nodes_of
-from identity.explain import strongest_tree
+from identity.explain import (
+    Link,
+    Node,
+    NotFoundError,
+    edges_between,
+    edges_of,
+    nodes_of,
+    strongest_tree,
+)
 from identity.lookup import find_nodes
 from identity.rules import Rules
 
@@ -82,15 +89,10 @@ def between(con: duckdb.DuckDBPyConnection, left: str, right: str, rules: Rules)
     database may be attached read-only; temporary tables are made in memory. Raises NotFoundError
     if one of them leads to nobody, or both lead to one and the same record.
     """
-    sides = []
-    for text in (left.strip(), right.strip()):
-        found_as, nodes = find_nodes(con, text)
-        if not nodes:
-            raise NotFoundError(f"nothing is known by the name {text}")
-        sides.append((found_as, nodes))
-    (left_as, left_nodes), (right_as, right_nodes) = sides
+    left_as, left_nodes = _find(con, left.strip())
+    right_as, right_nodes = _find(con, right.strip())
     one, other = _closest(con, left_nodes, right_nodes)
-    (left_customer,), (right_customer,) = (_customer(con, key) for key in (one, other))
+    left_customer, right_customer = _customer(con, one), _customer(con, other)
     nodes = {n.node_key: n for c in {left_customer, right_customer} for n in nodes_of(con, c)}
     path: list[Link] = []
     links: list[Link] = []
@@ -127,16 +129,21 @@ def between(con: duckdb.DuckDBPyConnection, left: str, right: str, rules: Rules)
     )
 
 
-def _customer(con: duckdb.DuckDBPyConnection, node_key: str) -> tuple[str]:
+def _find(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, list[str]]:
+    found_as, nodes = find_nodes(con, text)
+    if not nodes:
+        raise NotFoundError(f"nothing is known by the name {text}")
+    return found_as, nodes
+
+
+def _customer(con: duckdb.DuckDBPyConnection, node_key: str) -> str:
     row = con.execute(
         "select customer_id from identity.crosswalk where node_key = ?", [node_key]
     ).fetchall()[0]
-    return (str(row[0]),)
+    return str(row[0])
 
 
-def _closest(
-    con: duckdb.DuckDBPyConnection, left: list[str], right: list[str]
-) -> tuple[str, str]:
+def _closest(con: duckdb.DuckDBPyConnection, left: list[str], right: list[str]) -> tuple[str, str]:
     """The pair with the strongest evidence between them; else of one customer; else contacts."""
     rows = con.execute(
         """

@@ -93,9 +93,7 @@ def compare_records(
         work.close()
 
 
-def _gather(
-    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, keys: list[str]
-) -> None:
+def _gather(work: duckdb.DuckDBPyConnection, source: str, rules: Rules, keys: list[str]) -> None:
     """Make `people` of these records as a run does, with the identifiers that it let through."""
     work.execute("create schema canonical")
     work.execute(

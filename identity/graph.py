@@ -83,9 +83,7 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(
-    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
-) -> None:
+def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None) -> None:
     """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
     thresholds, and say which edges hold.
     """

@@ -92,9 +92,7 @@ def plan(
     version = model_version(config.rules)
     back = configs.rolled_back_to(con)
     if configs.last(con) == (config.config_hash, version):
-        return Plan(
-            is_current=True, config_hash=config.config_hash, model_version=version
-        )
+        return Plan(is_current=True, config_hash=config.config_hash, model_version=version)
     found: list[Plan] = []
 
     def look(work: duckdb.DuckDBPyConnection, summary: RunSummary) -> bool:
@@ -178,9 +176,7 @@ def _compare(
     )
 
 
-def _effects(
-    work: duckdb.DuckDBPyConnection, con: duckdb.DuckDBPyConnection
-) -> tuple[Effect, ...]:
+def _effects(work: duckdb.DuckDBPyConnection, con: duckdb.DuckDBPyConnection) -> tuple[Effect, ...]:
     """The largest effects: moves grouped by the customer that people come to, or leave."""
     rows = work.execute(
         """
@@ -204,7 +200,13 @@ def _effects(
         [LARGEST],
     ).fetchall()
     return tuple(
-        Effect(kind, customer_id, tuple(others), records, _evidence(work, con, kind, customer_id, others))
+        Effect(
+            kind,
+            customer_id,
+            tuple(others),
+            records,
+            _evidence(work, con, kind, customer_id, others),
+        )
         for kind, customer_id, others, records in rows
     )
 
@@ -240,7 +242,9 @@ def _evidence(
     ).fetchall()
     said = []
     for left, right, rule, evidence, probability, then, why in rows:
-        words = f"{left} - {right}: {summarise(rule, json.loads(evidence or '{}'))} ({probability:.4f})"
+        words = (
+            f"{left} - {right}: {summarise(rule, json.loads(evidence or '{}'))} ({probability:.4f})"
+        )
         if kind == "split":
             lost = "the evidence is gone" if then is None else (why or "too little by itself")
             words += f"; now {lost.replace('_', ' ')}"

@@ -192,9 +192,9 @@ def rollback(
     """Give every contact that is still there the customer that it had after run `to`.
 
     `to` is a run's id, the beginning of it, or its number. Its rules and decisions are in force
-    from then on (today's rules, `config`, without decisions, if they were not kept); where today's data would not lead to
-    the same customers with them, decisions are added that do. Records that came since are placed
-    by the evidence. Raises SteeringError for an unknown run.
+    from then on (today's rules, `config`, without decisions, if they were not kept); where today's
+    data would not lead to the same customers with them, decisions are added that do. Records that
+    came since are placed by the evidence. Raises SteeringError for an unknown run.
     """
     tables.create(con)
     number = past.number_of(con, to)
@@ -207,7 +207,7 @@ def rollback(
     pins: dict[str, Override] = {}
 
     def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:
-        found = _pins(work, number, now, place=f"rollback to run {target}")
+        found = _pins(work, now, place=f"rollback to run {target}")
         pins.update({pin.override_id: pin for pin in found})
         return not found
 
@@ -248,10 +248,8 @@ def _news(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
     return news
 
 
-def _pins(
-    work: duckdb.DuckDBPyConnection, number: int, now: datetime, *, place: str
-) -> list[Override]:
-    """Decisions that lead from what was found to the customers of run `number`; none if it is them.
+def _pins(work: duckdb.DuckDBPyConnection, now: datetime, *, place: str) -> list[Override]:
+    """Decisions that lead from what was found to the former customers; none if it is them.
 
     Contacts of a former customer that fell apart, or met another one, are chained together; former
     customers that met are kept apart, by one contact of each.

@@ -99,7 +99,7 @@ def _execute(identity: str, *, as_json: bool, quiet: bool) -> None:
 
     home = find_home()
     progress = Progress() if quiet or as_json else to_terminal()
-    with lock.hold(home.lock, f"mainstem identity {identity.split()[0]}"):
+    with lock.hold(home.lock, f"mainstem identity {identity.split(maxsplit=1)[0]}"):
         outcome = running.execute(home, progress, identity=identity)
     with read_published(home.published) as con:
         latest: dict[str, Any] = _runs(con, 1)[0]

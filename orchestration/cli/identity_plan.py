@@ -100,7 +100,9 @@ def _show(found: Plan) -> None:
                 f"{audience.merged_away:,}",
             )
         console.print(table)
-        console.print("  (members that are touched; their SELECTs run again after apply)", style="dim")
+        console.print(
+            "  (members that are touched; their SELECTs run again after apply)", style="dim"
+        )
     if found.rolled_back_to:
         console.print(
             f"\nThe rules and decisions of run {found.rolled_back_to[:8]} are in force since a rollback:"
