@@ -191,7 +191,7 @@ def _weakest(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, float]]:
         parts as (
             select key, value::double as weight
             from link, json_each(evidence, '$.weights')
-            where value is not null and value::varchar <> 'null'
+            where value is not null and value::varchar <> 'null' and value::double <> 0
         ),
         start as (select match_weight as weight from identity.model where comparison = $1),
         told as (
@@ -202,7 +202,7 @@ def _weakest(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, float]]:
         total as (select match_weight as weight from link)
         select part, label, weight from told
         union all
-        select 'household', 'two of one household are alike, too',
+        select 'household', 'two of one household would be, too',
             (select weight from total) - (select sum(weight) from told)
         where abs((select weight from total) - (select sum(weight) from told)) >= 0.05
         union all

@@ -142,15 +142,21 @@ def _score(
     steps = []
     for name, level in zip(model.comparisons, found, strict=True):
         left, right = given.get(name, (None, None))
-        weight = stored.get(name, level.weight) if level.weight else 0.0
-        steps.append(Step(name, left, right, level.label, round(weight, 2)))
+        weight = stored.get(name, level.weight)
+        label = level.label
+        if weight and not level.weight:  # records that are surely one person's are scored as one
+            label = "by other records of theirs"
+        if weight or left or right:
+            steps.append(Step(name, left, right, label, round(weight, 2)))
     weight = model.start + sum(step.weight for step in steps)
     total = model.total(weight, sum(level.household for level in found))
     if stored_total is not None:
         total = stored_total
     if abs(total - weight) >= 0.05:
-        doubt = "two of one household are alike, too"
-        steps.append(Step("household", None, None, doubt, round(total - weight, 2)))
+        why = "two of one household would be, too"
+        if total > weight:
+            why = "by other records of theirs"
+        steps.append(Step("household", None, None, why, round(total - weight, 2)))
     return Comparison(
         left_key=pair[0],
         right_key=pair[1],

@@ -35,7 +35,9 @@ def _svg(height: float, body: Sequence[str]) -> str:
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", fill: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(text)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(text)}</text>'
+    )
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str) -> str:
@@ -47,7 +49,9 @@ def _rect(x: float, y: float, width: float, height: float, fill: str) -> str:
 
 def _line(x: float, y: float, x2: float, y2: float, stroke: str, dash: str = "") -> str:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"{dashed}/>'
+    return (
+        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"{dashed}/>'
+    )
 
 
 def diverging(rows: Sequence[tuple[str, str, float]]) -> str:
@@ -68,7 +72,9 @@ def diverging(rows: Sequence[tuple[str, str, float]]) -> str:
         body.append(_text(110, y + 14, label[:34], fill=SOFT))
         width = abs(value) * scale
         body.append(
-            _rect(zero if value > 0 else zero - width, y + 3, width, 14, PLUS if value > 0 else MINUS)
+            _rect(
+                zero if value > 0 else zero - width, y + 3, width, 14, PLUS if value > 0 else MINUS
+            )
         )
         at, anchor = (zero + width + 5, "start") if value > 0 else (zero - width - 5, "end")
         body.append(_text(at, y + 14, f"{value:+.1f}", anchor=anchor))
@@ -121,7 +127,9 @@ def histogram(bins: Sequence[tuple[float, int]], thresholds: Sequence[float]) ->
     for probability in (0.5, 0.8, 0.99, 0.999, 0.99999):
         weight = math.log2(probability / (1 - probability))
         if low <= weight <= high:
-            body.append(_text(at(weight), floor + 18, f"{probability:g}", anchor="middle", fill=SOFT))
+            body.append(
+                _text(at(weight), floor + 18, f"{probability:g}", anchor="middle", fill=SOFT)
+            )
     body.append(_text((left + right) / 2, floor + 38, "probability", anchor="middle", fill=SOFT))
     return _svg(floor + 48, body)
 
@@ -149,7 +157,9 @@ def upset(sets: Sequence[tuple[tuple[str, ...], int]]) -> str:
         body.append(f'<line x1="{x:.1f}" y1="{first:.1f}" x2="{x:.1f}" y2="{last:.1f}" stroke="{MAIN}" stroke-width="2"/>')  # fmt: skip
         for row in range(len(members)):
             fill = MAIN if row in rows else "#d9dee6"
-            body.append(f'<circle cx="{x:.1f}" cy="{top + 20 + row * ROW:.1f}" r="5" fill="{fill}"/>')
+            body.append(
+                f'<circle cx="{x:.1f}" cy="{top + 20 + row * ROW:.1f}" r="5" fill="{fill}"/>'
+            )
     return _svg(top + 20 + len(members) * ROW, body)
 
 

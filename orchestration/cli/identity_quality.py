@@ -83,7 +83,9 @@ def _show_score(score: scoring.Score) -> None:
     print(f"  precision {score.precision:.4f}  (95 % {low:.4f} to {high:.4f})")
     print(f"  recall    {score.recall:.4f}  (95 % {below:.4f} to {above:.4f})")
     print(f"  F1        {score.f1:.4f}; largest customer {score.largest_cluster} records")
-    print("The intervals take pairs as drawn one by one, which flatters: pairs of one person go together.")
+    print(
+        "The intervals take pairs as drawn one by one, which flatters: pairs of one person go together."
+    )
 
 
 def _show_evaluation(found: Evaluation) -> None:
@@ -110,7 +112,10 @@ def _show_evaluation(found: Evaluation) -> None:
         strata.add_column(title, justify="right")
     for stratum in found.strata:
         strata.add_row(
-            stratum.name or "(none)", f"{stratum.pairs:,}", str(stratum.labels), str(stratum.matches)
+            stratum.name or "(none)",
+            f"{stratum.pairs:,}",
+            str(stratum.labels),
+            str(stratum.matches),
         )
     console.print("\n[bold]What the labels speak for[/]")
     console.print(strata)

@@ -10,6 +10,7 @@ import duckdb
 
 from identity import configs, evaluate, steering
 from orchestration import sample
+from orchestration.defs import pictures
 from orchestration.runtime import Mainstem
 from orchestration.warehouse import quote
 
@@ -62,8 +63,12 @@ def build() -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("identity"), mainstem.warehouse() as con:
-            steered = _steer(context, mainstem, con)
+            config = configs.read(mainstem.home.rules, mainstem.home.overrides)
+            steered = _steer(context, mainstem, con, config)
             summary = steered.summary
+            if not (summary.unchanged and mainstem.home.charts.exists()):
+                pictures.draw(mainstem, con, config)
+            shown = pictures.metadata(mainstem, con)
             rows = {
                 table: con.execute(f"select count(*) from identity.{quote(table)}").fetchall()[0][0]
                 for table in TABLES
@@ -86,6 +91,7 @@ def build() -> Any:
         for table in TABLES:
             metadata: dict[str, Any] = {"dagster/row_count": rows[table]}
             if table == "crosswalk":
+                metadata |= shown
                 metadata["mainstem/state"] = "unchanged" if summary.unchanged else "resolved"
                 if score is not None:
                     metadata |= {"precision": score.precision, "recall": score.recall}
@@ -109,12 +115,13 @@ def downstream(definitions: dg.Definitions) -> set[dg.AssetKey]:
 
 
 def _steer(
-    context: dg.AssetExecutionContext, mainstem: Mainstem, con: duckdb.DuckDBPyConnection
+    context: dg.AssetExecutionContext,
+    mainstem: Mainstem,
+    con: duckdb.DuckDBPyConnection,
+    config: configs.Config,
 ) -> steering.Steered:
     """Resolve as the run's tag asks: `apply`, `rollback to <run>`, or, without one, as ever."""
-    home = mainstem.home
     asked = context.run.tags.get(IDENTITY_TAG, "run")
-    config = configs.read(home.rules, home.overrides)
     how: Any = steering.run
     if asked == "apply":
         how = steering.apply
