@@ -14,8 +14,8 @@ AGREEMENTS = """
         else agree_first_name(l.first_name, l.first_names, r.first_name, r.first_names) end as
         first_name,
     case when swapped then 'swapped'
-        else agree_last_name(l.last_name, r.last_name) end as last_name,
-    agree_birth_date(l.birth_date, r.birth_date) as birth_date,
+        else agree_last_name(l.last_name, l.last_names, r.last_name, r.last_names) end as last_name,
+    agree_birth_date(l.birth_text, r.birth_text) as birth_date,
     case
         when l.suffix is null or r.suffix is null then 'missing'
         when l.suffix = r.suffix then 'same'

@@ -16,6 +16,7 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster
+from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
 
@@ -25,6 +26,7 @@ NEVER = "never_link"
 
 if TYPE_CHECKING:
     from identity.clusters import Codes
+    from identity.training import Model
 
 
 UNDECIDED = """
@@ -78,7 +80,9 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def cluster_contacts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> None:
     """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
     thresholds, and say which edges hold.
     """
@@ -101,7 +105,8 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """,
         [OVERRIDE_WEIGHT],
     )
-    _compare_more(work, rules, "pool")
+    overrule(work, rules, model, "vetoes")
+    _compare_more(work, rules, "pool", model)
     _partition(
         work,
         rules,
@@ -110,12 +115,15 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             "cluster_key": rules.thresholds.customer_id,
             "strict_key": rules.thresholds.strict_customer_id,
         },
+        model,
     )
     work.execute("create or replace table members as from parts")
     _settle_edges(work, rules)
 
 
-def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> None:
+def _compare_more(
+    work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str, model: Model | None
+) -> None:
     """Add to `agreements` and `vetoes` those of `pairs` that were not compared yet."""
     compare(
         work,
@@ -123,12 +131,17 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
         "more_agreements",
     )
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
+    overrule(work, rules, model, "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
     work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
 
 
 def _partition(
-    work: duckdb.DuckDBPyConnection, rules: Rules, edges: str, thresholds: dict[str, float]
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    edges: str,
+    thresholds: dict[str, float],
+    model: Model | None = None,
 ) -> None:
     """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
     that reach the threshold, none of whose records are in conflict.
@@ -174,7 +187,7 @@ def _partition(
         sizes=sizes,
     )
     _register(work, {"group_key": groups})
-    conflicts = _conflicts(work, rules)
+    conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
@@ -192,7 +205,9 @@ def _partition(
     _register(work, labels)
 
 
-def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Codes]:
+def _conflicts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> tuple[Codes, Codes]:
     """The pairs of entities (as codes) of one group that cannot be one person.
 
     A conflict is about a difference: records that are alike in all that conflicts speak of need
@@ -228,7 +243,7 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
         where l.node_key < r.node_key and l.code <> r.code and ({" or ".join(differs) or "false"})
         """
     )
-    _compare_more(work, rules, "group_pairs")
+    _compare_more(work, rules, "group_pairs", model)
     return _coded(work, "vetoes")
 
 

@@ -16,17 +16,17 @@ import duckdb
 from identity.blocking import blocking_rules, build_keys
 from identity.quoting import quoted
 from identity.rules import Rules
+from identity.training import Model, household_weight, train
 
 # Weights are rounded before anything is decided by them: threads add floating-point numbers in any
 # order.
 WEIGHT_DIGITS = 6
 
 
-def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None:
     """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
-    Fewer records than `min_training_records` are scored with the u probabilities of the rules
-    file; fewer than two are not scored.
+    Returns the model that scored them; fewer than two records are not scored.
     """
     work.execute(
         """
@@ -38,12 +38,13 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
     build_keys(work, rules)
     if _count(work, "profiles") < 2:
-        return
+        return None
     from splink import DuckDBAPI, Linker
 
     with _quiet():
-        settings = _trained(work, rules)
-        settings["blocking_rules_to_generate_predictions"] = blocking_rules(rules)
+        conditions = blocking_rules(rules)
+        model = train(work, rules, conditions)
+        settings = model.settings | {"blocking_rules_to_generate_predictions": conditions}
         linker = Linker(DuckDBAPI(work).register("profiles"), settings, log_level=None)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
         table = quoted(predictions.physical_name)
@@ -57,8 +58,11 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                     l.entity_key as left_entity, r.entity_key as right_entity,
                     least(l.record_key, r.record_key) as left_key,
                     greatest(l.record_key, r.record_key) as right_key,
-                    round(match_weight, {WEIGHT_DIGITS}) as match_weight,
-                    round(match_probability, 9) as probability,
+                    -- a pair is of one person, of strangers or of one household
+                    round(-log2(pow(2, -match_weight) + pow(2,
+                        {household_weight(model, columns)})), {WEIGHT_DIGITS}) as match_weight,
+                    round(1 / (1 + pow(2, -match_weight) + pow(2,
+                        {household_weight(model, columns)})), 9) as probability,
                     {_weights(settings, columns)} as details
                 from {table}
                 join profiles as l on l.node_key = node_key_l
@@ -66,51 +70,13 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             )
             select left_key, right_key, match_weight, probability, details
             from scored
+            where probability >= {rules.splink.floor}
             qualify row_number() over (
                 partition by left_entity, right_entity
                 order by match_weight desc, left_key, right_key, details) = 1
             """
         )
-
-
-def _trained(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, Any]:
-    settings = rules.splink.settings()
-    work.execute(
-        """
-        create or replace table training_people as
-        select * from profiles
-        qualify row_number() over (partition by entity_key order by node_key) = 1
-        order by md5(entity_key), entity_key
-        limit $1
-        """,
-        [rules.splink.max_training_records],
-    )
-    records = _count(work, "training_people")
-    if records < rules.splink.min_training_records:
-        return settings
-    from splink import DuckDBAPI, Linker
-
-    linker = Linker(DuckDBAPI(work).register("training_people"), settings, log_level=None)
-    linker.training.estimate_u_using_random_sampling(
-        max_pairs=records * records, seed=1, min_count_per_level=None, num_chunks=1
-    )
-    trained: dict[str, Any] = linker.misc.save_model_to_json()
-    return _with_plausible_u(trained, settings, records)
-
-
-def _with_plausible_u(
-    trained: dict[str, Any], given: dict[str, Any], records: int
-) -> dict[str, Any]:
-    """Keep the given u where the sample saw too few pairs of a level to say anything."""
-    rare = 20 / (records * (records - 1) / 2)
-    for new, old in zip(trained["comparisons"], given["comparisons"], strict=True):
-        for level, before in zip(new["comparison_levels"], old["comparison_levels"], strict=True):
-            if "u_probability" in before:
-                seen = level.get("u_probability")
-                if seen is None or seen < rare:
-                    level["u_probability"] = before["u_probability"]
-                level["m_probability"] = before["m_probability"]
-    return trained
+    return model
 
 
 def _weights(settings: dict[str, Any], columns: set[str]) -> str:

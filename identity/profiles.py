@@ -17,10 +17,10 @@ MAX_PROFILES = 8
 
 # Columns that are filled in together, the leading one first: a street with its postcode.
 TOGETHER = (
-    ("first_name", "first_names"),
-    ("last_name", "last_names"),
-    ("birth_date", "birth_text"),
-    ("postcode", "street", "street_key", "city", "region"),
+    ("first_name", "first_names", "first_initial", "first_code"),
+    ("last_name", "last_names", "last_initial", "last_code"),
+    ("birth_text", "birth_date", "birth_year"),
+    ("postcode", "street", "house_number", "street_key", "city", "region"),
 )
 LISTS = ("emails", "phones", "strong_ids")
 EMAIL = ("email", "email_local", "email_nick", "email_digits")

@@ -74,6 +74,7 @@ class ConflictRule:
     name: str
     when: str
     unless_shared: tuple[str, ...] = ()
+    unless_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,23 @@ class SplinkRules:
 
     floor: float
     max_training_records: int
-    min_training_records: int
+    prior_pairs: float
     settings_json: str
 
     def settings(self) -> dict[str, Any]:
         """Return a fresh copy of the settings dictionary."""
         return cast("dict[str, Any]", json.loads(self.settings_json))
+
+
+@dataclass(frozen=True)
+class FoundRules:
+    """What is added for the columns that only one file has; `{column}` stands for the column."""
+
+    identifier: IdentifierRule
+    identifier_when: str
+    identifier_probability: float
+    identifier_comparison: str
+    attribute_comparison: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,7 @@ class Rules:
     birth_dates: BirthDates
     exact_rules: tuple[ExactRule, ...]
     conflicts: tuple[ConflictRule, ...]
+    found: FoundRules
     splink: SplinkRules
     config_hash: str
     text: str = ""
@@ -187,6 +200,7 @@ def parse(text: str, path: Path) -> Rules:
         "birth_dates",
         "exact_rules",
         "conflicts",
+        "found",
         "splink",
     )
     identifiers = tuple(
@@ -208,6 +222,7 @@ def parse(text: str, path: Path) -> Rules:
         birth_dates=_birth_dates(root.section("birth_dates")),
         exact_rules=exact_rules,
         conflicts=tuple(_conflict(s, types) for s in root.sections("conflicts")),
+        found=_found(root.section("found")),
         splink=_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
         text=text,
@@ -315,19 +330,35 @@ def _exact_rule(section: Section, types: tuple[str, ...]) -> ExactRule:
 
 
 def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
-    section.only("name", "when", "unless_shared")
+    section.only("name", "when", "unless_shared", "unless_probability")
     return ConflictRule(
         name=section.text("name"),
         when=section.text("when"),
         unless_shared=section.texts("unless_shared", types),
+        unless_probability=section.number("unless_probability", 0.5, 1)
+        if "unless_probability" in section
+        else None,
+    )
+
+
+def _found(section: Section) -> FoundRules:
+    section.only("identifier", "identifier_rule", "identifier_comparison", "attribute_comparison")
+    rule = section.section("identifier_rule")
+    rule.only("probability", "when")
+    return FoundRules(
+        identifier=_identifier(section.section("identifier"), "found"),
+        identifier_when=rule.text("when"),
+        identifier_probability=rule.number("probability", 0.5, 0.999999),
+        identifier_comparison=json.dumps(section.plain("identifier_comparison")),
+        attribute_comparison=json.dumps(section.plain("attribute_comparison")),
     )
 
 
 def _splink(section: Section) -> SplinkRules:
-    section.only("floor", "max_training_records", "min_training_records", "settings")
+    section.only("floor", "max_training_records", "prior_pairs", "settings")
     return SplinkRules(
         floor=section.number("floor", 0, 1),
         max_training_records=section.whole("max_training_records", 2),
-        min_training_records=section.whole("min_training_records", 2),
+        prior_pairs=section.number("prior_pairs", 0, float("inf")),
         settings_json=json.dumps(section.plain("settings"), sort_keys=True, default=str),
     )

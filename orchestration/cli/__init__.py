@@ -11,6 +11,7 @@ import sys
 import click
 
 COMMANDS = {
+    "resolve": "Who is who in a CSV or Parquet file, with nothing set up.",
     "run": "Load, model, resolve, publish and sync.",
     "status": "What was loaded, resolved and sent last.",
     "explain": "Why are these records one customer?",
