@@ -38,6 +38,10 @@ COLUMNS = {
         varchar, run_number bigint, purpose varchar, changed bigint""",
     "crosswalk_history": """
         node_key varchar, customer_id varchar, strict_customer_id varchar, until_run bigint""",
+    "model": """
+        comparison varchar, level bigint, label varchar, sql_condition varchar, is_null_level
+        boolean, m_probability double, u_probability double, match_weight double,
+        household_weight double""",
     "configs": """
         config_hash varchar, model_version varchar, rules varchar, overrides varchar,
         created_at timestamp, refused_changed bigint, refused_share double""",
@@ -218,6 +222,7 @@ REPLACED = (
     "crosswalk",
     "held_clusters",
     "overrides",
+    "model",
 )
 APPENDED = ("history", "crosswalk_history", "configs")
 
