@@ -16,6 +16,7 @@ import duckdb
 
 from identity import configs, past, tables
 from identity import overrides as decisions
+from identity.email_names import fill_names
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts, unite
@@ -119,6 +120,7 @@ def resolve(
         clock.start("firewall")
         block_values(work, rules)
         attach_identifiers(work, rules)
+        fill_names(work)
         warnings = decisions.spread(work, overrides)
         clock.start("exact evidence")
         link_exactly(work, rules)
