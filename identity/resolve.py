@@ -23,6 +23,7 @@ from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
 from identity.model import record as record_model
 from identity.normalise import build_people, load_macros
+from identity.numbers import name_nodes, number_nodes
 from identity.overrides import Override
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
@@ -117,11 +118,12 @@ def resolve(
         load_macros(work)
         build_people(work, warehouse, rules)
         build_ids(work, warehouse, rules)
+        warnings = decisions.spread(work, overrides)
+        number_nodes(work)
         clock.start("firewall")
         block_values(work, rules)
         attach_identifiers(work, rules)
         fill_names(work)
-        warnings = decisions.spread(work, overrides)
         clock.start("exact evidence")
         link_exactly(work, rules)
         clock.start("entities")
@@ -133,6 +135,7 @@ def resolve(
         clock.start("cluster")
         cluster_contacts(work, rules, model)
         attach_visitors(work, rules)
+        name_nodes(work, "members", "node_key", "cluster_key", "strict_key")
         clock.start("stable ids")
         assign_ids(
             work,
