@@ -4,7 +4,7 @@ people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its f
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
 birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
 house_number, street_key (street and postcode or city), postcode, city, region, country_code, the names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
-starts with x_, folded): a row per contact that is not deleted, sorted by node_key. The firewall
+starts with x_, folded): a row per contact that is not deleted. The firewall
 adds the contact points it lets through.
 """
 
@@ -185,7 +185,6 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
         left join name_nicknames as nick on nick.short_form = n.first_name
         left join name_latin as first_latin on first_latin.name = n.first_name
         left join name_latin as last_latin on last_latin.name = n.last_name
-        order by node_key
         """,
         {
             "titles": list(rules.names.titles),

@@ -123,9 +123,12 @@ def _compare(
         """
         create or replace table moves as
         select o.node_key, o.customer_id as from_id, n.customer_id as to_id,
-            n.node_key in (select node_key from people) as is_contact
+            c.node_key is not null as is_contact
         from old_members as o
         join new_ids as n using (node_key)
+        left join (
+            select k.node_key from people as p join node_numbers as k on k.number = p.node_key
+        ) as c on c.node_key = n.node_key
         where o.customer_id <> n.customer_id
         """
     )

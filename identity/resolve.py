@@ -16,12 +16,14 @@ import duckdb
 
 from identity import configs, past, tables
 from identity import overrides as decisions
+from identity.email_names import fill_names
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
 from identity.model import record as record_model
 from identity.normalise import build_people, load_macros
+from identity.numbers import name_nodes, number_nodes
 from identity.overrides import Override
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
@@ -116,10 +118,12 @@ def resolve(
         load_macros(work)
         build_people(work, warehouse, rules)
         build_ids(work, warehouse, rules)
+        warnings = decisions.spread(work, overrides)
+        number_nodes(work)
         clock.start("firewall")
         block_values(work, rules)
         attach_identifiers(work, rules)
-        warnings = decisions.spread(work, overrides)
+        fill_names(work)
         clock.start("exact evidence")
         link_exactly(work, rules)
         clock.start("entities")
@@ -131,6 +135,7 @@ def resolve(
         clock.start("cluster")
         cluster_contacts(work, rules, model)
         attach_visitors(work, rules)
+        name_nodes(work, "members", "node_key", "cluster_key", "strict_key")
         clock.start("stable ids")
         assign_ids(
             work,
