@@ -260,7 +260,8 @@ def _pins(work: duckdb.DuckDBPyConnection, now: datetime, *, place: str) -> list
         select f.node_key, f.customer_id, n.customer_id as found_id
         from then_members as f
         join new_ids as n using (node_key)
-        semi join people using (node_key)
+        where f.node_key in (
+            select k.node_key from people as p join node_numbers as k on k.number = p.node_key)
         """
     )
     pairs = work.execute(
