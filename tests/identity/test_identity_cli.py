@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -30,14 +31,10 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def project(tmp_path: Path, new_warehouse: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose published file has these people, resolved."""
-    (tmp_path / "dbt_project").mkdir()
-    (tmp_path / "dbt_project" / "dbt_project.yml").write_text("name: mainstem\n")
-    (tmp_path / "identity").mkdir()
-    (tmp_path / "identity" / "rules.yml").write_text(default_path().read_text())
-    (tmp_path / "identity" / "overrides.yml").write_text(overrides.EMPTY)
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any) -> Path:
+    """A published file that has these people, resolved."""
+    path = tmp_path_factory.mktemp("published") / "mainstem.duckdb"
     w = new_warehouse()
     for key, values in PEOPLE.items():
         w.contact(key, **values)
@@ -47,8 +44,21 @@ def project(tmp_path: Path, new_warehouse: Any, monkeypatch: pytest.MonkeyPatch)
     w.con.execute(
         "create table audiences.aud_all as select distinct customer_id from identity.crosswalk"
     )
-    publish(w.con, tmp_path / "data" / "published" / "mainstem.duckdb")
+    publish(w.con, path)
     w.con.close()
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own with that file."""
+    (tmp_path / "dbt_project").mkdir()
+    (tmp_path / "dbt_project" / "dbt_project.yml").write_text("name: mainstem\n")
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "rules.yml").write_text(default_path().read_text())
+    (tmp_path / "identity" / "overrides.yml").write_text(overrides.EMPTY)
+    (tmp_path / "data" / "published").mkdir(parents=True)
+    shutil.copy(published, tmp_path / "data" / "published" / "mainstem.duckdb")
     monkeypatch.setenv("MAINSTEM_PROJECT", str(tmp_path))
     monkeypatch.delenv("MAINSTEM_HOME", raising=False)
     return tmp_path
