@@ -41,6 +41,18 @@ class Home:
         return self.root / "identity" / "rules.yml"
 
     @property
+    def overrides(self) -> Path:
+        return self.root / "identity" / "overrides.yml"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "identity" / "labels.csv"
+
+    @property
+    def charts(self) -> Path:
+        return self.data / "charts"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file that is written: ours, or the one that profiles.yml shares with a dbt
         project beside which this one was set up."""

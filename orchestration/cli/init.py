@@ -12,6 +12,7 @@ from typing import Any
 import click
 import yaml
 
+from identity import overrides
 from orchestration.cli import EXIT_FAILED
 from orchestration.home import BESIDE
 
@@ -88,6 +89,7 @@ def project_files() -> dict[str, bytes]:
     settings = found["dbt_project/dbt_project.yml"].decode()
     found["dbt_project/dbt_project.yml"] = without_sample(settings).encode()
     found["identity/rules.yml"] = (CHECKOUT / "identity" / "rules.yml").read_bytes()
+    found["identity/overrides.yml"] = overrides.EMPTY.encode()
     for path in sorted((CHECKOUT / "tests" / "dbt").glob("*.sql")):
         found[f"tests/dbt/{path.name}"] = path.read_bytes()
     found[".gitignore"] = b"data/\ndrop/\ndbt_project/target/\n"
