@@ -22,7 +22,7 @@ SYNONYMS: dict[str, frozenset[str]] = {
     "full_name": _names(
         "name full_name fullname complete_name person_name customer_name contact_name name_full "
         "display_name primary_name_full client_name patient_name nombre_completo nom_complet "
-        "first_and_surname vollname names"
+        "first_and_surname vollname native_name_full native_name names"
     ),
     "first_name": _names(
         "first_name firstname first fname given_name givenname given forename forenames "

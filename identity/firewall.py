@@ -122,6 +122,8 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,
             points.phones,
             phones[1] as phone,
+            -- the number without what a country code may have added
+            right(phones[1], 9) as phone_tail,
             coalesce(points.strong_ids, []) as strong_ids
         from people as p
         left join points using (node_key)
