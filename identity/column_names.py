@@ -94,7 +94,7 @@ MANY = frozenset({"email", "phone", "identifier", "attribute", "ignored"})
 IDENTIFIERS = _names(
     "ssn sin nin nhs passport license licence id_number ssnum tin taxid loyalty card "
     "account member membership voter ncid cookie userid customerid npi mrn cpf curp dni nie "
-    "sec soc"
+    "sec soc anonymous visitor device"
 )
 
 # ... unless one of these says that it only describes one.
