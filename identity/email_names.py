@@ -20,7 +20,7 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
     _read_names(work)
     work.execute(
         """
-        create or replace table people as
+        create or replace table named_people as
         select
             p.* replace (
                 coalesce(p.first_name, f.first_name) as first_name,
@@ -38,10 +38,9 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
                 case when p.last_name is null and f.last_name is not null
                     then [f.last_name] else p.last_names end as last_names
             )
-        from people as p
-        left join email_names as f
+        from (select * from people where first_name is null or last_name is null) as p
+        join email_names as f
             on f.email = p.email
-            and (p.first_name is null or p.last_name is null)
             -- what is known of the name must agree with the address
             and (p.last_name is null or p.last_name = f.last_name)
             and (p.first_name is null or p.first_name = f.first_name
@@ -49,7 +48,14 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
                 or length(p.first_name) = 1 and f.first_name[1] = p.first_name)
         left join name_nicknames as nick on nick.short_form = f.first_name
         left join known_names as known on known.name = f.first_name
-        order by p.node_key
+        """
+    )
+    work.execute(
+        """
+        create or replace table people as
+        from people anti join named_people using (node_key)
+        union all
+        from named_people
         """
     )
 

@@ -23,7 +23,7 @@ def link_exactly(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     work.execute(
         """
         create or replace table exact_edges (
-            left_key varchar, right_key varchar, rule varchar, probability double, shared varchar
+            left_key bigint, right_key bigint, rule varchar, probability double, shared varchar
         )
         """
     )

@@ -31,7 +31,7 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None
     work.execute(
         """
         create or replace table splink_edges (
-            left_key varchar, right_key varchar, match_weight double, probability double,
+            left_key bigint, right_key bigint, match_weight double, probability double,
             details varchar
         )
         """

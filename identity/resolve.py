@@ -21,7 +21,9 @@ from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
+from identity.model import record as record_model
 from identity.normalise import build_people, load_macros
+from identity.numbers import name_nodes, number_nodes
 from identity.overrides import Override
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
@@ -93,15 +95,17 @@ def resolve(
     neither the input nor the rules nor `overrides` changed since the last run, nothing is written
     and the summary says `unchanged`.
 
-    `purpose` is what identity.runs says of it: run, apply, or `rollback to <run>`, for which `like`
-    is the number of the run whose ids are to come back. `accept` sees the working database and the
-    summary before anything is written, and may refuse. `progress` is told each step's name. Raises
-    RulesError when a `when` of the rules is not valid SQL or decisions contradict each other,
-    duckdb.Error when canonical tables are missing.
+    `purpose` is what identity.runs says of it: run, apply, plan (which writes nothing, not even
+    missing tables), or `rollback to <run>`, for which `like` is the number of the run whose ids
+    are to come back. `accept` sees the working database and the summary before anything is
+    written, and may refuse. `progress` is told each step's name. Raises RulesError when a `when` of
+    the rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
+    tables are missing.
     """
     started = datetime.now(UTC).replace(tzinfo=None)
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
-    tables.create(con)
+    if purpose != "plan":
+        tables.create(con)
     version = model_version(rules)
     input_hash = fingerprint(con)
     config_hash = decisions.config_hash(rules, overrides)
@@ -114,11 +118,12 @@ def resolve(
         load_macros(work)
         build_people(work, warehouse, rules)
         build_ids(work, warehouse, rules)
+        warnings = decisions.spread(work, overrides)
+        number_nodes(work)
         clock.start("firewall")
         block_values(work, rules)
         attach_identifiers(work, rules)
         fill_names(work)
-        warnings = decisions.spread(work, overrides)
         clock.start("exact evidence")
         link_exactly(work, rules)
         clock.start("entities")
@@ -126,9 +131,11 @@ def resolve(
         build_profiles(work)
         clock.start("probabilistic evidence")
         model = link_probably(work, rules)
+        record_model(work, rules, model)
         clock.start("cluster")
         cluster_contacts(work, rules, model)
         attach_visitors(work, rules)
+        name_nodes(work, "members", "node_key", "cluster_key", "strict_key")
         clock.start("stable ids")
         assign_ids(
             work,

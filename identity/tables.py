@@ -38,6 +38,10 @@ COLUMNS = {
         varchar, run_number bigint, purpose varchar, changed bigint""",
     "crosswalk_history": """
         node_key varchar, customer_id varchar, strict_customer_id varchar, until_run bigint""",
+    "model": """
+        comparison varchar, level bigint, label varchar, sql_condition varchar, is_null_level
+        boolean, m_probability double, u_probability double, match_weight double,
+        household_weight double""",
     "configs": """
         config_hash varchar, model_version varchar, rules varchar, overrides varchar,
         created_at timestamp, refused_changed bigint, refused_share double""",
@@ -114,13 +118,14 @@ def prepare(
         """
         create or replace table new_identifiers as
         select
-            node_key, identifier_type, value as identifier_value, given as given_value,
+            n.node_key, identifier_type, value as identifier_value, given as given_value,
             sha256(value) as identifier_hash,
             is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
             first_seen_at, last_seen_at
         from ids
+        join node_numbers as n on n.number = ids.node_key
         left join blocked as b using (identifier_type, value)
-        order by identifier_type, value, node_key
+        order by identifier_type, value, n.node_key
         """
     )
     work.execute(
@@ -142,11 +147,13 @@ def prepare(
         """
         create or replace table new_edges as
         select
-            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
-            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
+            left(sha256(concat_ws(' ', l.node_key, r.node_key, rule)), 32) as edge_id,
+            l.node_key as left_key, r.node_key as right_key, match_type, rule, match_weight, match_probability, evidence,
             $1 as model_version, $2 as run_id, is_active, inactive_reason
-        from (from pool union all by name from visitor_edges)
-        order by left_key, right_key, rule
+        from (from pool union all by name from visitor_edges) as e
+        join node_numbers as l on l.number = e.left_key
+        join node_numbers as r on r.number = e.right_key
+        order by e.left_key, e.right_key, rule
         """,
         [model_version, run_id],
     )
@@ -193,11 +200,16 @@ def prepare(
                 'date counts as missing'
             from default_dates
             union all
-            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
-            from shared_devices
+            select 'shared_device', 'anonymous_id', n.node_key, owners, 'visitor belongs to nobody'
+            from shared_devices as d
+            join node_numbers as n on n.number = d.node_key
             union all
-            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
+            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            from crowded_keys
+            union all
+            select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
             from pool
+            join node_numbers as n on n.number = pool.left_key
             where inactive_reason = 'too_large'
             having count(*) > 0
         )
@@ -218,6 +230,7 @@ REPLACED = (
     "crosswalk",
     "held_clusters",
     "overrides",
+    "model",
 )
 APPENDED = ("history", "crosswalk_history", "configs")
 
