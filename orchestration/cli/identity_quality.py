@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from identity import charts as drawing
-from identity import evaluate as scoring
 from identity import estimates, rules
+from identity import evaluate as scoring
 from identity import labels as label_file
 from identity.estimates import Estimate, Evaluation
 from identity.labels import LabelsError
