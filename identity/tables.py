@@ -148,7 +148,8 @@ def prepare(
         create or replace table new_edges as
         select
             left(sha256(concat_ws(' ', l.node_key, r.node_key, rule)), 32) as edge_id,
-            l.node_key as left_key, r.node_key as right_key, match_type, rule, match_weight, match_probability, evidence,
+            l.node_key as left_key, r.node_key as right_key, match_type, rule,
+            match_weight, match_probability, evidence,
             $1 as model_version, $2 as run_id, is_active, inactive_reason
         from (from pool union all by name from visitor_edges) as e
         join node_numbers as l on l.number = e.left_key
