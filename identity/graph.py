@@ -343,7 +343,10 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             concat('{"shared":', coalesce(to_json(shared)::varchar, 'null'),
                 ',"first_name":"', a.first_name, '","last_name":"', a.last_name,
                 '","birth_date":"', a.birth_date, '","suffix":"', a.suffix,
-                '","address":"', a.address, '","weights":', coalesce(details, 'null'), '}'
+                '","address":"', a.address, '","weights":', coalesce(details, 'null'),
+                -- a score is of all records of both entities; the two named agree best
+                case when p.match_type = 'probabilistic' and le.records + re.records > 2
+                    then concat(',"records":[', le.records, ',', re.records, ']') end, '}'
             )::json as evidence,
             case
                 when v.reason = $2 then 'override: never_link'
@@ -362,6 +365,8 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         left join vetoes as v using (left_key, right_key)
         join sized as l on l.node_key = p.left_key
         join sized as r on r.node_key = p.right_key
+        join entities as le on le.node_key = p.left_key
+        join entities as re on re.node_key = p.right_key
         left join apart as c
             on c.left_cluster = least(l.cluster_key, r.cluster_key)
             and c.right_cluster = greatest(l.cluster_key, r.cluster_key)
