@@ -29,9 +29,8 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
     found = []
     for index, rule in enumerate(_given(rules)):
         columns = _equal_columns(rule)
-        if columns is None:
-            condition = f"({rule})"
-        else:
+        condition = f"({rule})"
+        if columns is not None:
             condition = f"l.{_key(index, 'l', columns)} = r.{_key(index, 'r', columns)}"
         found.append({"blocking_rule": f"{condition} and {STRANGERS}"})
     return found

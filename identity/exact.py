@@ -63,8 +63,11 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         with carriers as (
             select
                 i.identifier_type, i.value, i.is_verified, i.node_key,
+                -- one shop's card 17 is not another's
+                case when list_contains($2::varchar[], i.identifier_type)
+                    then p.source_system else '' end as scope,
                 min(i.node_key) over (
-                    partition by i.identifier_type, i.value, i.is_verified,
+                    partition by i.identifier_type, i.value, scope, i.is_verified,
                         p.first_name, p.last_name, p.birth_date, p.suffix
                 ) as profile_key
             from open_ids as i
@@ -83,7 +86,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             select l.identifier_type, l.value, l.node_key, r.node_key, l.is_verified
                 and r.is_verified
             from profiles as l
-            join profiles as r using (identifier_type, value)
+            join profiles as r using (identifier_type, value, scope)
             where l.node_key < r.node_key
         ),
         worded as (
@@ -109,7 +112,10 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join people as l on l.node_key = w.left_key
         join people as r on r.node_key = w.right_key
         """,
-        [list(rules.of_strength("strong", "contact_point"))],
+        [
+            list(rules.of_strength("strong", "contact_point")),
+            [i.identifier_type for i in rules.identifiers if i.scoped_to_source],
+        ],
     )
 
 
