@@ -16,6 +16,7 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster, components
+from identity.firewall import part_hoarders
 from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
@@ -119,6 +120,7 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model
         model=model,
     )
     work.execute("create or replace table members as from parts")
+    part_hoarders(work, rules)
     _settle_edges(work, rules)
 
 
