@@ -25,10 +25,12 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
             p.* replace (
                 coalesce(p.first_name, f.first_name) as first_name,
                 coalesce(p.last_name, f.last_name) as last_name,
-                coalesce(p.first_name, f.first_name)[1] as first_initial,
-                coalesce(p.last_name, f.last_name)[1] as last_initial,
-                name_code(coalesce(p.first_name, f.first_name)) as first_code,
-                name_code(coalesce(p.last_name, f.last_name)) as last_code,
+                coalesce(p.first_initial, f.first_name[1]) as first_initial,
+                coalesce(p.last_initial, f.last_name[1]) as last_initial,
+                coalesce(p.first_code, name_code(f.first_name)) as first_code,
+                coalesce(p.last_code, name_code(f.last_name)) as last_code,
+                case when p.first_name is null and f.first_name is not null
+                    then coalesce(known.is_name, false) else p.first_is_name end as first_is_name,
                 case when p.first_name is null and f.first_name is not null
                     then list_sort(list_distinct(
                         list_append(coalesce(nick.full_forms, []), f.first_name)))
@@ -45,6 +47,7 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
                 or length(f.first_name) = 1 and p.first_name[1] = f.first_name
                 or length(p.first_name) = 1 and f.first_name[1] = p.first_name)
         left join name_nicknames as nick on nick.short_form = f.first_name
+        left join known_names as known on known.name = f.first_name
         """
     )
     work.execute(

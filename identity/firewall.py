@@ -31,12 +31,18 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         create or replace table value_people as
         select
             i.identifier_type, i.value,
-            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
+            -- who has no name is told apart by the address; people have two
+            greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+            ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
         from ids as i
         join people as p using (node_key)
-        group by all
+        left join (
+            select node_key, min(value) as value from ids where identifier_type = 'email' group by all
+        ) as e using (node_key)
+        group by i.identifier_type, i.value
         """
     )
     work.execute(
@@ -129,7 +135,9 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                         or contains(email_letters, last_name)
                         or contains(email_letters, first_name), true))
                 then email_local
-            end as email_nick
+            end as email_nick,
+            -- the number without what a country code may have added
+            right(phone, 9) as phone_tail
         from worded
         """,
         [list(rules.of_strength("strong"))],

@@ -191,6 +191,7 @@ def _partition(
     _register(work, {"group_key": groups})
     conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
+    frail = probability < rules.guards.weak_bridge
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
         chosen = within & (probability >= threshold)
@@ -202,6 +203,7 @@ def _partition(
             conflicts=conflicts,
             max_size=limit,
             sizes=sizes,
+            frail=frail[chosen],
         )
         kept = labels[name][left] == labels[name][right]
         labels[name] = follow_decisions(
@@ -281,6 +283,16 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     work.execute(
         """
         create or replace table pool as
+        with sized as (
+            select *, count(*) over (partition by cluster_key) as records from members
+        ),
+        apart as (
+            select distinct least(l.cluster_key, r.cluster_key) as left_cluster,
+                greatest(l.cluster_key, r.cluster_key) as right_cluster
+            from vetoes as v
+            join members as l on l.node_key = v.left_key
+            join members as r on r.node_key = v.right_key
+        )
         select
             p.* exclude (shared, details),
             -- every value here is one of our own words; details are JSON already
@@ -295,14 +307,20 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 when p.match_probability < $1 then 'below_threshold'
                 when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
                     then 'too_large'
-                when l.cluster_key <> r.cluster_key then 'conflict: with_another_member'
+                when l.cluster_key = r.cluster_key then null
+                when c.left_cluster is not null then 'conflict: with_another_member'
+                when l.records + r.records > $3 then 'too_large'
+                else 'weak_bridge'
             end as inactive_reason,
             inactive_reason is null as is_active
         from pool as p
         join agreements as a using (left_key, right_key)
         left join vetoes as v using (left_key, right_key)
-        join members as l on l.node_key = p.left_key
-        join members as r on r.node_key = p.right_key
+        join sized as l on l.node_key = p.left_key
+        join sized as r on r.node_key = p.right_key
+        left join apart as c
+            on c.left_cluster = least(l.cluster_key, r.cluster_key)
+            and c.right_cluster = greatest(l.cluster_key, r.cluster_key)
         """,
-        [rules.thresholds.customer_id, NEVER],
+        [rules.thresholds.customer_id, NEVER, rules.guards.max_cluster_size],
     )
