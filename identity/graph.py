@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from identity.agreement import compare, find_conflicts
-from identity.clusters import cluster, components
+from identity.clusters import cluster
+from identity.decided import coded, follow_decisions
 from identity.firewall import part_hoarders
 from identity.judgement import overrule
 from identity.quoting import quoted
@@ -24,10 +25,9 @@ from identity.rules import Rules
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
 OVERRIDE_WEIGHT = 40.0
 NEVER = "never_link"
-NO_LIMIT = 2**62
 
 if TYPE_CHECKING:
-    from identity.clusters import Codes, Weights
+    from identity.clusters import Codes
     from identity.training import Model
 
 
@@ -208,39 +208,10 @@ def _partition(
             frail=frail[chosen],
         )
         kept = labels[name][left] == labels[name][right]
-        labels[name] = _follow_decisions(
+        labels[name] = follow_decisions(
             work, labels[name], left[kept], right[kept], weight[kept], is_entity=is_entity
         )
     _register(work, labels)
-
-
-def _follow_decisions(
-    work: duckdb.DuckDBPyConnection,
-    labels: Codes,
-    left: Codes,
-    right: Codes,
-    weight: Weights,
-    *,
-    is_entity: bool,
-) -> Codes:
-    """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
-    bring a pair of `forbidden` together; the edges are those within `labels`.
-
-    Decisions come after the evidence: who is alike one of two that are linked stays with them,
-    though the other alone would have been in conflict. What evidence joins is an entity and is
-    scored as one; what is forced together is not.
-    """
-    forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
-    count = len(labels)
-    if len(forced[0]) + len(forbidden[0]) == 0:
-        return labels
-    decided = cluster(
-        count, left, right, weight, conflicts=forbidden, max_size=NO_LIMIT, forced=forced
-    )
-    if not is_entity:
-        return decided
-    still = decided[left] == decided[right]
-    return components(count, left[still], right[still])
 
 
 def _conflicts(
@@ -282,22 +253,7 @@ def _conflicts(
         """
     )
     _compare_more(work, rules, "group_pairs", model)
-    return _coded(work, "vetoes")
-
-
-def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
-    """The pairs of a table as codes of their entities, without those within one."""
-    coded = work.sql(
-        f"""
-        select distinct l.code as "left", r.code as "right"
-        from {pairs} as p
-        join entities as l on l.node_key = p.left_key
-        join entities as r on r.node_key = p.right_key
-        where l.code <> r.code
-        order by all
-        """
-    ).to_arrow_table()
-    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
+    return coded(work, "vetoes")
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
