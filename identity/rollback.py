@@ -44,7 +44,7 @@ def rollback(
     target, config_hash = con.execute(
         "select run_id, config_hash from identity.runs where run_number = ?", [number]
     ).fetchall()[0]
-    config = configs.load(con, config_hash) or Config(config.rules)
+    config = configs.load(con, config_hash, config.rules) or Config(config.rules)
     pins: dict[str, Override] = {}
 
     def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:

@@ -49,7 +49,7 @@ def run(
     notes = []
     back = configs.rolled_back_to(con)
     if back is not None:
-        kept = configs.load(con, back[1])
+        kept = configs.load(con, back[1], config.rules)
         if kept is not None:
             if kept.config_hash != config.config_hash:
                 notes.append(
