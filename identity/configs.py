@@ -78,6 +78,25 @@ def load(con: duckdb.DuckDBPyConnection, config_hash: str) -> Config | None:
     return Config(rules, decisions.parse(rows[0][1], place, rules))
 
 
+def rules_in_force(con: duckdb.DuckDBPyConnection, otherwise: Path) -> Rules:
+    """Return the rules of the last run, which are not the file's after a rollback or a refusal; those
+    of the file `otherwise` where they were not kept. Raises RulesError.
+    """
+    rows = con.execute(
+        """
+        select c.rules, c.config_hash
+        from identity.configs as c
+        join identity.runs as r using (config_hash)
+        where c.rules <> ''
+            and r.run_number = (select max(run_number) from identity.runs)
+        limit 1
+        """
+    ).fetchall()
+    if not rows:
+        return rules_file.read(otherwise)
+    return rules_file.parse(str(rows[0][0]), Path(f"identity.configs {rows[0][1]}"))
+
+
 def rolled_back_to(con: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
     """Return (run, config_hash) while a rollback is in force: until the next `apply`."""
     rows = con.execute(

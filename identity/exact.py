@@ -11,7 +11,8 @@ import duckdb
 from identity.agreement import compare, rule_error
 from identity.rules import ExactRule, Rules
 
-# Above this many records with the very same columns, each is compared with the first of them only.
+# Above this many records with the very same columns, or profiles with the same value, each is
+# compared with the first of them only.
 PAIRWISE_LIMIT = 20
 
 
@@ -75,7 +76,10 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             where list_contains($1::varchar[], i.identifier_type)
         ),
         profiles as (
-            select * from carriers where node_key = profile_key
+            select *, row_number() over (
+                partition by identifier_type, value, scope order by node_key) as position
+            from carriers
+            where node_key = profile_key
         ),
         pairs as (
             select identifier_type, value, profile_key as left_key, node_key as right_key,
@@ -87,7 +91,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 and r.is_verified
             from profiles as l
             join profiles as r using (identifier_type, value, scope)
-            where l.node_key < r.node_key
+            where l.position < r.position and (l.position = 1 or r.position <= $3)
         ),
         worded as (
             select
@@ -115,6 +119,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         [
             list(rules.of_strength("strong", "contact_point")),
             [i.identifier_type for i in rules.identifiers if i.scoped_to_source],
+            PAIRWISE_LIMIT,
         ],
     )
 

@@ -211,7 +211,7 @@ def prepare(
             join node_numbers as n on n.number = h.cluster_key
             group by h.identifier_type, h.cluster_key
             union all
-            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            select 'crowded_key', rule, keys || ' keys', profiles, 'too many pairs to look at'
             from crowded_keys
             union all
             select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
