@@ -13,6 +13,9 @@ import duckdb
 from identity.quoting import text
 from identity.rules import NO_CAP, Rules
 
+# Nobody's name is spelled in more ways than this.
+SPELLINGS = 8
+
 # A value of so many people is never too crowded by its distribution alone; and how many times what
 # all but one in a thousand values carry is.
 FEWEST_PEOPLE, UNUSUAL = 5, 3
@@ -32,13 +35,16 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     # People are told apart by initials: typos and most nicknames then do not count as other
     # people, while a mailbox that a whole office uses still shows.
     work.execute(
-        """
+        f"""
         create or replace table value_people as
         select
             i.identifier_type, i.value,
             -- who has no name is told apart by the address; people have two
             greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
-                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2,
+                -- people with the same initials are several all the same, if there are so many names
+                count(distinct coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, ''))
+                    // {SPELLINGS}
             ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
