@@ -246,8 +246,12 @@ def generate(con: duckdb.DuckDBPyConnection, records: int) -> None:
     """
     first = list(
         dict.fromkeys(
-            names.FEMALE_EN + names.MALE_EN + names.FEMALE_DE
-            + names.MALE_DE + names.FEMALE_FR + names.MALE_FR
+            names.FEMALE_EN
+            + names.MALE_EN
+            + names.FEMALE_DE
+            + names.MALE_DE
+            + names.FEMALE_FR
+            + names.MALE_FR
         )
     )
     people = int(records * 1.05 / RECORDS_PER_PERSON) + 100
@@ -274,9 +278,73 @@ def generate(con: duckdb.DuckDBPyConnection, records: int) -> None:
 def _last_names() -> list[str]:
     """Twenty thousand family names, real ones first."""
     real = list(dict.fromkeys(names.LAST_EN + names.LAST_DE + names.LAST_FR))
-    starts = "Bar Bel Ber Bran Car Clar Cor Dal Dun El Fen Fair Gar Gran Har Hol Kel Kir Lan Lor Mar Mel Nor".split()
-    starts += "Os Pal Pem Quin Ram Ros Sal Shel Stan Tal Thorn Und Val Wal West Wood Yar Zel".split()
-    middles = "a e i o u an en in on er ar el il or am".split()
-    ends = "ton ley field man son ham wick ford dale more well by worth stead croft land ner ski ga ro".split()
+    starts = [
+        "Bar",
+        "Bel",
+        "Ber",
+        "Bran",
+        "Car",
+        "Clar",
+        "Cor",
+        "Dal",
+        "Dun",
+        "El",
+        "Fen",
+        "Fair",
+        "Gar",
+        "Gran",
+        "Har",
+        "Hol",
+        "Kel",
+        "Kir",
+        "Lan",
+        "Lor",
+        "Mar",
+        "Mel",
+        "Nor",
+    ]
+    starts += [
+        "Os",
+        "Pal",
+        "Pem",
+        "Quin",
+        "Ram",
+        "Ros",
+        "Sal",
+        "Shel",
+        "Stan",
+        "Tal",
+        "Thorn",
+        "Und",
+        "Val",
+        "Wal",
+        "West",
+        "Wood",
+        "Yar",
+        "Zel",
+    ]
+    middles = ["a", "e", "i", "o", "u", "an", "en", "in", "on", "er", "ar", "el", "il", "or", "am"]
+    ends = [
+        "ton",
+        "ley",
+        "field",
+        "man",
+        "son",
+        "ham",
+        "wick",
+        "ford",
+        "dale",
+        "more",
+        "well",
+        "by",
+        "worth",
+        "stead",
+        "croft",
+        "land",
+        "ner",
+        "ski",
+        "ga",
+        "ro",
+    ]
     made = [a + b + c for b in middles for c in ends for a in starts]
     return (real + made)[:20_000]

@@ -92,9 +92,7 @@ def _skip_crowded(
         [" + ".join(dict.fromkeys(name for pair in columns for name in pair))],
     )
     for key in dict.fromkeys((left, right)):
-        work.execute(
-            f"update profiles set {key} = null where {key} in (select key from crowds)"
-        )
+        work.execute(f"update profiles set {key} = null where {key} in (select key from crowds)")
 
 
 def _given(rules: Rules) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +143,10 @@ def _join(
         between = sum(root[far] == keep for node in group[gone] for far in beside[node])
         return between < 2 and sizes[keep] > 1 and sizes[gone] > 1
 
-    steps = chain(((a, b, True, False) for a, b in forced), ((a, b, False, f) for (a, b), f in zip(edges, frail, strict=True)))
+    steps = chain(
+        ((a, b, True, False) for a, b in forced),
+        ((a, b, False, f) for (a, b), f in zip(edges, frail, strict=True)),
+    )
     for a, b, is_forced, is_frail in steps:
         keep, gone = root[a], root[b]
         if keep == gone:

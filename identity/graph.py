@@ -19,15 +19,33 @@ from identity.clusters import cluster
 from identity.quoting import quoted, text
 from identity.rules import Rules
 
+# log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
+OVERRIDE_WEIGHT = 40.0
+NEVER = "never_link"
+
 if TYPE_CHECKING:
     from identity.clusters import Codes
 
 
+UNDECIDED = """
+    select * from {} anti join forced using (left_key, right_key)
+    anti join forbidden using (left_key, right_key)"""
+
+
 def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
-    clusters of the edges that reach the strict threshold.
+    """Create `vetoes` from `agreements`, and `entities` from `exact_edges` and what people decided
+    (`forced`, `forbidden`): the constrained clusters of the edges that reach the strict threshold.
     """
-    find_conflicts(work, rules, "agreements", "vetoes")
+    find_conflicts(work, rules, "agreements", "found_vetoes")
+    # people have the last word on which pairs are in conflict
+    work.execute(
+        f"""
+        create or replace table vetoes as
+        {UNDECIDED.format("found_vetoes")}
+        union all
+        select left_key, right_key, '{NEVER}' from forbidden
+        """
+    )
     work.execute(
         """
         create or replace table entities as
@@ -61,8 +79,8 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
 
 
 def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster entities at both thresholds, and say
-    which edges hold.
+    """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
+    thresholds, and say which edges hold.
     """
     work.execute(
         """
@@ -76,7 +94,12 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null,
             details
         from splink_edges
-        """
+        union all
+        select left_key, right_key, 'override', 'always_link', $1, 1.0, null, null from forced
+        union all
+        select left_key, right_key, 'override', 'never_link', -$1, 0.0, null, null from forbidden
+        """,
+        [OVERRIDE_WEIGHT],
     )
     _compare_more(work, rules, "pool")
     _overrule(work, rules)
@@ -102,7 +125,7 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
     )
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
-    work.execute("insert into vetoes by name from more_vetoes")
+    work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
 
 
 def _overrule(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -173,8 +196,16 @@ def _partition(
     limit = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
+    forced = _coded(work, "forced")
     groups = cluster(
-        len(sizes), left, right, weight, conflicts=(nobody, nobody), max_size=limit, sizes=sizes
+        len(sizes),
+        left,
+        right,
+        weight,
+        conflicts=(nobody, nobody),
+        max_size=limit,
+        forced=forced,
+        sizes=sizes,
     )
     _register(work, {"group_key": groups})
     conflicts = _conflicts(work, rules)
@@ -189,6 +220,7 @@ def _partition(
             weight[chosen],
             conflicts=conflicts,
             max_size=limit,
+            forced=forced,
             sizes=sizes,
         )
     _register(work, labels)
@@ -232,17 +264,22 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
     )
     _compare_more(work, rules, "group_pairs")
     _overrule(work, rules)
-    apart = work.sql(
-        """
+    return _coded(work, "vetoes")
+
+
+def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
+    """The pairs of a table as codes of their entities, without those within one."""
+    coded = work.sql(
+        f"""
         select distinct l.code as "left", r.code as "right"
-        from vetoes as v
-        join entities as l on l.node_key = v.left_key
-        join entities as r on r.node_key = v.right_key
+        from {pairs} as p
+        join entities as l on l.node_key = p.left_key
+        join entities as r on r.node_key = p.right_key
         where l.code <> r.code
         order by all
         """
     ).to_arrow_table()
-    return apart.column("left").to_numpy(), apart.column("right").to_numpy()
+    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
@@ -282,6 +319,7 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 details::json
             ) as evidence,
             case
+                when v.reason = $2 then 'override: never_link'
                 when v.reason is not null then 'conflict: ' || v.reason
                 when p.match_probability < $1 then 'below_threshold'
                 when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
@@ -295,5 +333,5 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join members as l on l.node_key = p.left_key
         join members as r on r.node_key = p.right_key
         """,
-        [rules.thresholds.customer_id],
+        [rules.thresholds.customer_id, NEVER],
     )

@@ -39,7 +39,7 @@ def find_customers(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, list
         group by all
         order by count(*) desc, x.customer_id
         """,
-        {"values": _spellings(text), "digits": _national_digits(text)},
+        {"values": spellings(text), "digits": _national_digits(text)},
     ).fetchall()
     if not by_value:
         return "", [], None
@@ -73,8 +73,8 @@ def resolve_forward(con: duckdb.DuckDBPyConnection, customer_id: str) -> str | N
     return None
 
 
-def _spellings(text: str) -> list[str]:
-    """The forms in which the value may stand in identity.identifiers, which has it normalised."""
+def spellings(text: str) -> list[str]:
+    """Return the forms in which the value may stand in identity.identifiers, which has it normalised."""
     forms = {text, re.sub(r"[^A-Z0-9]", "", text.upper())}
     if "@" in text:
         local, _, domain = text.lower().partition("@")

@@ -117,9 +117,7 @@ def _gather(work: duckdb.DuckDBPyConnection, groups: list[list[str]]) -> None:
             rank = f"({lead} || coalesce('|' || street, ''))"
         for name in group:
             fill = quoted("fill_" + name)
-            fills.append(
-                f"arg_max({quoted(name)}, {rank}) filter ({lead} is not null) as {fill}"
-            )
+            fills.append(f"arg_max({quoted(name)}, {rank}) filter ({lead} is not null) as {fill}")
             lacks = f"{lead} is null"
             if group[0] == "first_name":
                 lacks = (

@@ -92,6 +92,7 @@ class Guards:
     max_cluster_size: int
     max_birth_date_share: float
     min_birth_date_count: int
+    max_changed_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ class FoundRules:
 
 @dataclass(frozen=True)
 class Rules:
-    """Everything that decides who is one customer; `config_hash` changes when any of it does."""
+    """Everything that decides who is one customer; `config_hash` changes when any of it does.
+
+    `text` is the file as it was read, comments and all.
+    """
 
     default_country: str
     thresholds: Thresholds
@@ -152,6 +156,7 @@ class Rules:
     found: FoundRules
     splink: SplinkRules
     config_hash: str
+    text: str = ""
 
     def of_strength(self, *strengths: Strength) -> tuple[str, ...]:
         """Return the identifier types with one of these strengths."""
@@ -170,9 +175,16 @@ def read(path: Path) -> Rules:
     that is not YAML, an unknown or missing key, or a value of the wrong type or outside its range.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RulesError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Rules:
+    """Check rules that stand in `text`; `path` is what errors name. Raises RulesError."""
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -213,6 +225,7 @@ def read(path: Path) -> Rules:
         found=_found(root.section("found")),
         splink=_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
+        text=text,
     )
 
 
@@ -268,11 +281,16 @@ def _thresholds(section: Section) -> Thresholds:
 
 
 def _guards(section: Section) -> Guards:
-    section.only("max_cluster_size", "max_birth_date_share", "min_birth_date_count")
+    section.only(
+        "max_cluster_size", "max_birth_date_share", "min_birth_date_count", "max_changed_share"
+    )
     return Guards(
         max_cluster_size=section.whole("max_cluster_size", 2),
         max_birth_date_share=section.number("max_birth_date_share", 0, 1),
         min_birth_date_count=section.whole("min_birth_date_count", 1),
+        max_changed_share=section.number("max_changed_share", 0, 1)
+        if "max_changed_share" in section
+        else 1.0,
     )
 
 

@@ -42,6 +42,15 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         return iter(self._content)
 
+    @property
+    def where(self) -> str:
+        """Return the place of this mapping in the file."""
+        return self._where
+
+    def empty(self, key: str) -> bool:
+        """Return whether nothing stands under `key`."""
+        return not self._content.get(key)
+
     def fail(self, key: str, problem: str) -> RulesError:
         """Return the error that says what is wrong with `key`."""
         return RulesError(f"{self._path}: `{self._place(key)}` {problem}")

@@ -35,6 +35,10 @@ class Home:
         return self.root / "identity" / "rules.yml"
 
     @property
+    def overrides(self) -> Path:
+        return self.root / "identity" / "overrides.yml"
+
+    @property
     def warehouse(self) -> Path:
         return self.data / "warehouse" / "mainstem.duckdb"
 
