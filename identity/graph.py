@@ -16,7 +16,8 @@ import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.clusters import cluster
-from identity.quoting import quoted, text
+from identity.judgement import overrule
+from identity.quoting import quoted
 from identity.rules import Rules
 
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
@@ -25,6 +26,7 @@ NEVER = "never_link"
 
 if TYPE_CHECKING:
     from identity.clusters import Codes
+    from identity.training import Model
 
 
 UNDECIDED = """
@@ -78,7 +80,9 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def cluster_contacts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> None:
     """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
     thresholds, and say which edges hold.
     """
@@ -101,8 +105,8 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """,
         [OVERRIDE_WEIGHT],
     )
-    _compare_more(work, rules, "pool")
-    _overrule(work, rules)
+    overrule(work, rules, model, "vetoes")
+    _compare_more(work, rules, "pool", model)
     _partition(
         work,
         rules,
@@ -111,12 +115,15 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             "cluster_key": rules.thresholds.customer_id,
             "strict_key": rules.thresholds.strict_customer_id,
         },
+        model,
     )
     work.execute("create or replace table members as from parts")
     _settle_edges(work, rules)
 
 
-def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> None:
+def _compare_more(
+    work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str, model: Model | None
+) -> None:
     """Add to `agreements` and `vetoes` those of `pairs` that were not compared yet."""
     compare(
         work,
@@ -124,45 +131,17 @@ def _compare_more(work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str) -> 
         "more_agreements",
     )
     find_conflicts(work, rules, "more_agreements", "more_vetoes")
+    overrule(work, rules, model, "more_vetoes")
     work.execute("insert into agreements by name from more_agreements")
     work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
 
 
-def _overrule(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Take back the vetoes between two entities whose score, which has counted the contradiction,
-    is higher than the rule's `unless_probability`.
-    """
-    limits = [(r.name, r.unless_probability) for r in rules.conflicts if r.unless_probability]
-    scored = work.execute(
-        "select count(*) from duckdb_tables() where table_name = 'splink_edges'"
-    ).fetchall()[0][0]
-    if not limits or not scored:
-        return
-    cases = " ".join(f"when {text(name)} then {limit!r}" for name, limit in limits)
-    work.execute(
-        f"""
-        create or replace table vetoes as
-        with scores as (
-            select least(l.code, r.code) as low, greatest(l.code, r.code) as high,
-                max(probability) as probability
-            from splink_edges as s
-            join entities as l on l.node_key = s.left_key
-            join entities as r on r.node_key = s.right_key
-            group by all
-        )
-        select v.*
-        from vetoes as v
-        join entities as l on l.node_key = v.left_key
-        join entities as r on r.node_key = v.right_key
-        left join scores as s
-            on s.low = least(l.code, r.code) and s.high = greatest(l.code, r.code)
-        where coalesce(s.probability, 0) < (case v.reason {cases} else 2 end)
-        """
-    )
-
-
 def _partition(
-    work: duckdb.DuckDBPyConnection, rules: Rules, edges: str, thresholds: dict[str, float]
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    edges: str,
+    thresholds: dict[str, float],
+    model: Model | None = None,
 ) -> None:
     """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
     that reach the threshold, none of whose records are in conflict.
@@ -208,7 +187,7 @@ def _partition(
         sizes=sizes,
     )
     _register(work, {"group_key": groups})
-    conflicts = _conflicts(work, rules)
+    conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
@@ -226,7 +205,9 @@ def _partition(
     _register(work, labels)
 
 
-def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Codes]:
+def _conflicts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> tuple[Codes, Codes]:
     """The pairs of entities (as codes) of one group that cannot be one person.
 
     A conflict is about a difference: records that are alike in all that conflicts speak of need
@@ -262,8 +243,7 @@ def _conflicts(work: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[Codes, Co
         where l.node_key < r.node_key and l.code <> r.code and ({" or ".join(differs) or "false"})
         """
     )
-    _compare_more(work, rules, "group_pairs")
-    _overrule(work, rules)
+    _compare_more(work, rules, "group_pairs", model)
     return _coded(work, "vetoes")
 
 

@@ -8,10 +8,10 @@ consents name (node_key is null).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import duckdb
 
+from identity.phones import read_phones
+from identity.quoting import text
 from identity.rules import IdentifierRule, Rules
 
 
@@ -88,7 +88,7 @@ def _consent_values(source: str, rules: Rules) -> str:
     such as GDPR or CA names none. `normalised_values` keeps the readings that somebody has.
     """
     phones = ", ".join(
-        _text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
+        text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
     )
     return f"""
         select distinct
@@ -98,9 +98,9 @@ def _consent_values(source: str, rules: Rules) -> str:
         cross join (
             select distinct country_code from {source}.canonical.contacts where country_code is not null
             union
-            select {_text(rules.default_country)}
+            select {text(rules.default_country)}
         ) as c
-        where v.identifier_type in ({phones or "''"}) or c.country_code = {_text(rules.default_country)}
+        where v.identifier_type in ({phones or "''"}) or c.country_code = {text(rules.default_country)}
     """
 
 
@@ -115,7 +115,7 @@ def _normal_form(rule: IdentifierRule) -> str:
     local, domain = f"split_part({address}, '@', 1)", f"split_part({address}, '@', 2)"
     if rule.domain_typos:
         typos = " ".join(
-            f"when {_text(wrong)} then {_text(right)}" for wrong, right in rule.domain_typos
+            f"when {text(wrong)} then {text(right)}" for wrong, right in rule.domain_typos
         )
         domain = f"(case {domain} {typos} else {domain} end)"
     if rule.plus_tags:
@@ -128,52 +128,16 @@ def _normal_form(rule: IdentifierRule) -> str:
     return f"(case when {shape} and {local} <> '' then {local} || '@' || {domain} end)"
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _load_phones(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create given_phones(given, country_code, e164): each distinct number is parsed once."""
-    import pyarrow as pa
-
+    """Create given_phones(given, country_code, e164): each distinct number is read once."""
     types = [i.identifier_type for i in rules.identifiers if i.normalise == "phone"]
-    distinct = work.sql(
+    work.execute(
         """
+        create or replace table distinct_phones as
         select distinct given, country_code
         from given_ids
         where list_contains($1::varchar[], identifier_type)
         """,
-        params=[types],
-    ).to_arrow_table()
-    given, countries = (distinct.column(c).to_pylist() for c in ("given", "country_code"))
-    normal = list(_e164(zip(given, countries, strict=True), rules.default_country))
-    text = pa.string()
-    work.register(
-        "parsed_phones",
-        pa.table(
-            {
-                "given": pa.array(given, text),
-                "country_code": pa.array(countries, text),
-                "e164": pa.array(normal, text),
-            }
-        ),
+        [types],
     )
-    work.execute("create or replace table given_phones as select * from parsed_phones")
-    work.unregister("parsed_phones")
-
-
-def _e164(numbers: Iterable[tuple[str | None, str | None]], default: str) -> Iterable[str | None]:
-    import phonenumbers as p
-
-    for given, country in numbers:
-        try:
-            parsed = p.parse(given or "", (country or default).upper())
-        except p.NumberParseException:
-            yield None
-            continue
-        parsed.extension = None
-        yield (
-            p.format_number(parsed, p.PhoneNumberFormat.E164)
-            if p.is_possible_number(parsed)
-            else None
-        )
+    read_phones(work, rules.default_country)

@@ -71,7 +71,7 @@ def count_patterns(
         for column in columns
         for side in "lr"
     )
-    levels = ", ".join(f"{_level(c)} as g{index}" for index, c in enumerate(comparisons))
+    levels = ", ".join(f"{level_case(c)} as g{index}" for index, c in enumerate(comparisons))
     found_before = " or ".join(f"coalesce(({rule}), false)" for rule in earlier) or "false"
     names = ", ".join(f"g{index}" for index in range(len(comparisons)))
     rows = work.sql(
@@ -102,7 +102,8 @@ def known_levels(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     return [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
 
 
-def _level(comparison: dict[str, Any]) -> str:
+def level_case(comparison: dict[str, Any]) -> str:
+    """Return SQL for the number of the level that a pair (columns c_l and c_r) falls into."""
     cases, number = [], 0
     for level in comparison["comparison_levels"]:
         if level.get("is_null_level"):

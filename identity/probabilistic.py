@@ -16,17 +16,17 @@ import duckdb
 from identity.blocking import blocking_rules, build_keys
 from identity.quoting import quoted
 from identity.rules import Rules
-from identity.training import household_weight, train
+from identity.training import Model, household_weight, train
 
 # Weights are rounded before anything is decided by them: threads add floating-point numbers in any
 # order.
 WEIGHT_DIGITS = 6
 
 
-def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None:
     """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
-    Fewer than two records are not scored.
+    Returns the model that scored them; fewer than two records are not scored.
     """
     work.execute(
         """
@@ -38,7 +38,7 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
     build_keys(work, rules)
     if _count(work, "profiles") < 2:
-        return
+        return None
     from splink import DuckDBAPI, Linker
 
     with _quiet():
@@ -76,6 +76,7 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 order by match_weight desc, left_key, right_key, details) = 1
             """
         )
+    return model
 
 
 def _weights(settings: dict[str, Any], columns: set[str]) -> str:

@@ -123,9 +123,9 @@ def resolve(
         unite(work, rules)
         build_profiles(work)
         clock.start("probabilistic evidence")
-        link_probably(work, rules)
+        model = link_probably(work, rules)
         clock.start("cluster")
-        cluster_contacts(work, rules)
+        cluster_contacts(work, rules, model)
         attach_visitors(work, rules)
         clock.start("stable ids")
         assign_ids(

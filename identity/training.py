@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -66,11 +66,14 @@ class Model:
 
 @dataclass
 class _State:
-    """What is being learned; a list entry per comparison, a number per level."""
+    """What is being learned; a list entry per comparison, a number per level. `fixed` levels keep
+    what the rules say.
+    """
 
     m: Probabilities
     u: Probabilities
     h: Probabilities
+    fixed: list[NDArray[np.bool_]]
     shares: Shares  # of matches, households and strangers among all pairs
 
 
@@ -93,9 +96,10 @@ def train(
             np.array([float(x.get("household") or x["u_probability"]) for x in levels])
             for levels in given
         ],
+        fixed=[np.array([bool(x.get("fixed")) for x in levels]) for levels in given],
         shares=np.array([0.0, 0.0, 1.0]),
     )
-    start = _State(list(state.m), list(state.u), list(state.h), state.shares)
+    start = replace(state, m=list(state.m), u=list(state.u))
     strangers = _strangers(work, rules, comparisons)
     blocks = _blocks(work, comparisons, [c["blocking_rule"] for c in conditions])
     given_rules = settings["blocking_rules_to_generate_predictions"]
@@ -117,6 +121,9 @@ def train(
         c["output_column_name"]: tuple(level.pop("household", None) for level in levels)
         for c, levels in zip(comparisons, given, strict=True)
     }
+    for levels in given:
+        for level in levels:
+            level.pop("fixed", None)
     settings["probability_two_random_records_match"] = float(state.shares[0])
     return Model(settings, household, float(state.shares[1] / state.shares[0]))
 
@@ -257,7 +264,8 @@ def _learn_m(
                 )
     for index, counts in enumerate(seen):
         weight = prior_pairs + counts.sum() / 4
-        state.m[index] = _normal(counts + weight * start.m[index])
+        learned = _normal(counts + weight * start.m[index])
+        state.m[index] = np.where(state.fixed[index], start.m[index], learned)
 
 
 def _learn_shares(state: _State, blocks: Sequence[Patterns], all_pairs: float) -> None:
@@ -297,7 +305,8 @@ def _learn_u(state: _State, start: _State, strangers: Patterns) -> None:
         counts = np.bincount(levels[known], weights=apart[known], minlength=len(state.u[index]))
         total = counts.sum()
         prior = start.u[index]
-        state.u[index] = _normal((counts + 2.0) / (total + 2.0 / np.maximum(prior, SMALLEST)))
+        learned = _normal((counts + 2.0) / (total + 2.0 / np.maximum(prior, SMALLEST)))
+        state.u[index] = np.where(state.fixed[index], prior, learned)
 
 
 def _likelihood(patterns: Patterns, probabilities: Probabilities, free: Shares) -> Shares:
