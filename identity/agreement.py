@@ -39,17 +39,13 @@ def compare(work: duckdb.DuckDBPyConnection, pairs: str, into: str) -> None:
     work.execute(
         f"""
         create or replace table {into} as
-        with pairs as (
-            select
-                left_key, right_key, l, r,
-                {SWAPPED} as swapped
+        select * exclude (swapped)
+        from (
+            select left_key, right_key, {SWAPPED} as swapped, {AGREEMENTS}
             from (select distinct left_key, right_key from {pairs}) as p
-            join people as l on l.node_key = left_key
-            join people as r on r.node_key = right_key
+            join people as l on l.node_key = p.left_key
+            join people as r on r.node_key = p.right_key
         )
-        select left_key, right_key, {AGREEMENTS}, l.strong_ids as left_ids,
-            r.strong_ids as right_ids
-        from pairs
         """
     )
 
@@ -58,7 +54,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
     """Create table `into`(left_key, right_key, reason): the pairs of `compared` that cannot be one
     customer.
     """
-    cases = []
+    cases, possible = [], []
     for rule in rules.conflicts:
         unless = ""
         if rule.unless_shared:
@@ -67,6 +63,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
                 " and len(list_filter(list_intersect(left_ids, right_ids),"
                 f" lambda v: split_part(v, ':', 1) in ({types}))) = 0"
             )
+        possible.append(f"({rule.when})")
         cases.append(f"when ({rule.when}){unless} then {_text(rule.name)}")
     for identifier in rules.identifiers:
         if identifier.exclusive:
@@ -75,6 +72,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
                 f"list_filter({side}, lambda v: starts_with(v, {prefix}))"
                 for side in ("left_ids", "right_ids")
             )
+            possible.append("true")
             cases.append(
                 f"when len({left}) > 0 and len({right}) > 0 and not list_has_any({left}, {right})"
                 f" then {_text('other_' + identifier.identifier_type)}"
@@ -84,8 +82,17 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
         work.execute(
             f"""
             create or replace table {into} as
+            with possible as (
+                select * from {compared} where {" or ".join(possible) or "false"}
+            ),
+            identified as (
+                select c.*, l.strong_ids as left_ids, r.strong_ids as right_ids
+                from possible as c
+                join people as l on l.node_key = c.left_key
+                join people as r on r.node_key = c.right_key
+            )
             select left_key, right_key, {reason} as reason
-            from {compared}
+            from identified
             where reason is not null
             """
         )

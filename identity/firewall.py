@@ -104,28 +104,33 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                     filter (list_contains($1::varchar[], identifier_type))) as strong_ids
             from open_ids
             group by node_key
+        ),
+        addressed as (
+            select
+                p.*, points.emails, emails[1] as email,
+                split_part(emails[1], '@', 1) as email_local, points.phones,
+                points.phones[1] as phone, coalesce(points.strong_ids, []) as strong_ids
+            from people as p
+            left join points using (node_key)
+        ),
+        worded as (
+            select
+                *, fold_name(email_local) as email_words,
+                replace(email_words, ' ', '') as email_letters,
+                regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits
+            from addressed
         )
         select
-            p.*,
-            points.emails,
-            emails[1] as email,
-            split_part(emails[1], '@', 1) as email_local,
+            * exclude (email_words, email_letters),
             -- the local part, where it is more than the name written another way
             case
-                when length(email_local) >= 6 and (regexp_matches(email_local, '[0-9]')
-                    or not coalesce(contains(p.last_name || p.first_name || p.last_name,
-                        fold_name(email_local))
-                        or contains(replace(fold_name(email_local), ' ', ''), p.last_name)
-                        or contains(replace(fold_name(email_local), ' ', ''), p.first_name), true))
+                when length(email_local) >= 6 and (email_digits <> ''
+                    or not coalesce(contains(last_name || first_name || last_name, email_words)
+                        or contains(email_letters, last_name)
+                        or contains(email_letters, first_name), true))
                 then email_local
-            end as email_nick,
-            regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,
-            points.phones,
-            phones[1] as phone,
-            coalesce(points.strong_ids, []) as strong_ids
-        from people as p
-        left join points using (node_key)
-        order by node_key
+            end as email_nick
+        from worded
         """,
         [list(rules.of_strength("strong"))],
     )

@@ -293,11 +293,12 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         create or replace table pool as
         select
             p.* exclude (shared, details),
-            json_object(
-                'shared', shared, 'first_name', a.first_name, 'last_name', a.last_name,
-                'birth_date', a.birth_date, 'suffix', a.suffix, 'address', a.address, 'weights',
-                details::json
-            ) as evidence,
+            -- every value here is one of our own words; details are JSON already
+            concat('{"shared":', coalesce(to_json(shared)::varchar, 'null'),
+                ',"first_name":"', a.first_name, '","last_name":"', a.last_name,
+                '","birth_date":"', a.birth_date, '","suffix":"', a.suffix,
+                '","address":"', a.address, '","weights":', coalesce(details, 'null'), '}'
+            )::json as evidence,
             case
                 when v.reason = $2 then 'override: never_link'
                 when v.reason is not null then 'conflict: ' || v.reason

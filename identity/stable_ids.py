@@ -99,7 +99,8 @@ def assign_ids(
         )
         select distinct
             m.cluster_key,
-            coalesce(s.customer_id, r.customer_id) as customer_id,
+            coalesce(s.customer_id, r.customer_id,
+                'cus_' || left(sha256(m.cluster_key), 16)) as customer_id,
             coalesce(s.customer_id, r.customer_id) is null as is_new
         from members as m
         left join survivors as s using (cluster_key)
@@ -189,11 +190,6 @@ def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
         select from_customer_id from {previous}.identity.history where from_customer_id is not null
         union
         select to_customer_id from {previous}.identity.history where to_customer_id is not null
-        """
-    )
-    work.execute(
-        """
-        update cluster_ids set customer_id = 'cus_' || left(sha256(cluster_key), 16) where is_new
         """
     )
     # An id that was ever used is not given again: salt the few that would be.
