@@ -24,21 +24,7 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         work.execute("insert into caps values (?, ?)", [name, rule.max_people])
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
-    # People are told apart by initials: typos and most nicknames then do not count as other
-    # people, while a mailbox that a whole office uses still shows.
-    work.execute(
-        """
-        create or replace table value_people as
-        select
-            i.identifier_type, i.value,
-            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
-            count(distinct p.first_name[1]) as first_names,
-            count(*) as node_count
-        from ids as i
-        join people as p using (node_key)
-        group by all
-        """
-    )
+    count_people(work, "ids")
     work.execute(
         f"""
         create or replace table blocked as
@@ -63,6 +49,27 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         select f.identifier_type, f.value, f.reason, count(*) as node_count
         from found as f
         join ids using (identifier_type, value)
+        group by all
+        """
+    )
+
+
+def count_people(work: duckdb.DuckDBPyConnection, ids: str) -> None:
+    """Create `value_people`: how many people carry each value of table `ids`.
+
+    People are told apart by initials: typos and most nicknames then do not count as other people,
+    while a mailbox that a whole office uses still shows.
+    """
+    work.execute(
+        f"""
+        create or replace table value_people as
+        select
+            i.identifier_type, i.value,
+            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
+            count(distinct p.first_name[1]) as first_names,
+            count(*) as node_count
+        from {ids} as i
+        join people as p using (node_key)
         group by all
         """
     )
