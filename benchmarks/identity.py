@@ -66,6 +66,7 @@ def ours(folder: Path, memory: str) -> dict[str, Any]:
 
 def normalised(folder: Path, memory: str) -> dict[str, Any]:
     """Write the normalised columns that the bare side reads, as matching sees them."""
+    from identity.email_names import fill_names
     from identity.firewall import attach_identifiers, block_values
     from identity.identifiers import build_ids
 
@@ -77,6 +78,7 @@ def normalised(folder: Path, memory: str) -> dict[str, Any]:
     build_ids(con, "warehouse", rules)
     block_values(con, rules)
     attach_identifiers(con, rules)
+    fill_names(con)
     tables = con.execute("select table_name from duckdb_tables() where database_name = 'bare'")
     for (table,) in tables.fetchall():
         if table != "people":
@@ -90,9 +92,16 @@ def bare(folder: Path, memory: str) -> dict[str, Any]:
 
     rules = read(default_path())
     con = connected(folder / "bare.duckdb", memory)
+    normalise.load_macros(con)
+    settings = rules.splink.settings()
+    for comparison in settings["comparisons"]:
+        for level in comparison["comparison_levels"]:
+            # what only our own training reads
+            level.pop("household", None)
+            level.pop("fixed", None)
 
     def predict_and_cluster() -> None:
-        linker = Linker(DuckDBAPI(con).register("people"), rules.splink.settings(), log_level=None)
+        linker = Linker(DuckDBAPI(con).register("people"), settings, log_level=None)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
         clusters = linker.clustering.cluster_pairwise_predictions_at_threshold(
             predictions, threshold_match_probability=rules.thresholds.customer_id
@@ -114,10 +123,10 @@ def bare(folder: Path, memory: str) -> dict[str, Any]:
 
 
 def explained(folder: Path, memory: str) -> dict[str, Any]:
-    """Seconds that `explain` takes for the largest customer, in a process that does nothing else."""
+    """What `explain` of the largest customer takes, in a process that does nothing else."""
     from identity.explain import explain
 
-    con = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
+    con = connected(folder / "warehouse.duckdb", memory)
     (key,) = con.execute(
         "select min(node_key) from identity.crosswalk group by customer_id order by count(*) desc, 1"
     ).fetchall()[0]
@@ -160,8 +169,10 @@ SIDES = {"ours": ours, "normalised": normalised, "bare": bare, "explained": expl
 def in_process(side: str, folder: Path, memory: str) -> dict[str, Any]:
     """Run one side in a process of its own and return what it measured."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.identity", "--side", side, "--folder", str(folder)]
-        + ["--memory", memory],
+        [
+            *(sys.executable, "-m", "benchmarks.identity"),
+            *("--side", side, "--folder", str(folder), "--memory", memory),
+        ],
         capture_output=True,
         text=True,
         timeout=LIMIT_SECONDS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -64,6 +64,12 @@ def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> list[str]:
     added = "".join(f", {how} as {name}" for name, how in keys.items())
     work.execute(f"create or replace table profiles as select *{added} from profiles")
     return list(keys)
+
+
+def keep_keys(work: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+    """Create profile_keys(entity_key, ...): the keys of each profile, crowded ones and all."""
+    columns = ", ".join(["entity_key", *keys])
+    work.execute(f"create or replace table profile_keys as select {columns} from profiles")
 
 
 def find_limits(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, int]:

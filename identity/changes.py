@@ -14,6 +14,7 @@ import duckdb
 
 from identity import overrides as decisions
 from identity import state
+from identity.email_names import fill_names
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values, count_people
 from identity.identifiers import build_ids
@@ -139,6 +140,8 @@ def decide(
             """
         )
     warnings = decisions.spread(work, overrides)
+    work.execute("create or replace table all_forced as from forced")
+    work.execute("create or replace table all_forbidden as from forbidden")
     work.execute("drop view if exists people; drop view if exists ids")
     both = " union all ".join(
         f"""
@@ -187,12 +190,15 @@ def judge_values(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
     work.execute(
         f"""
         create or replace table people as
+        with carriers as (select distinct node_key from ids anti join changed using (node_key))
         select node_key, first_name, last_name from changed_people
         union all
-        select node_key, first_name, last_name
-        from {warehouse}.identity_state.people
-        semi join ids using (node_key)
-        anti join changed using (node_key)
+        select node_key, first_name, last_name from {warehouse}.identity_state.unnamed
+        semi join carriers using (node_key)
+        union all
+        select node_key, first_name, last_name from {warehouse}.identity_state.people
+        semi join carriers using (node_key)
+        anti join {warehouse}.identity_state.unnamed using (node_key)
         """
     )
     block_values(work, rules)
@@ -225,8 +231,10 @@ def judge_values(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
     work.execute("drop table if exists value_ids; alter table ids rename to value_ids")
 
 
-def find_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Create `touched` and `renewed`(node_key), contacts that are there now."""
+def renew(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
+    """Create `renewed`(node_key), contacts whose row of `people` may be another one: they changed,
+    or a value of theirs is blocked or no longer is. Creates renewed_people and their `open_ids`.
+    """
     work.execute(
         """
         create or replace table renewed as
@@ -238,6 +246,59 @@ def find_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
         where v.is_contact and (s.reason is null) <> (s.old_reason is null)
         """
     )
+    base = ", ".join(quoted(c) for c in _columns(work, "changed_people"))
+    work.execute(
+        f"""
+        create or replace table people as
+        select {base} from changed_people
+        union all
+        select {base} from {warehouse}.identity_state.unnamed
+        semi join renewed using (node_key)
+        anti join changed using (node_key)
+        union all
+        select {base} from {warehouse}.identity_state.people
+        semi join renewed using (node_key)
+        anti join changed using (node_key)
+        anti join {warehouse}.identity_state.unnamed using (node_key)
+        """
+    )
+    work.execute(
+        f"""
+        create or replace table ids as
+        select * from changed_ids where is_contact
+        union all by name
+        select node_key, identifier_type, identifier_value as value, given_value as given,
+            is_verified, first_seen_at, last_seen_at, true as is_contact
+        from {warehouse}.identity.identifiers
+        semi join renewed using (node_key)
+        anti join changed using (node_key)
+        """
+    )
+    work.execute(
+        f"""
+        create or replace table blocked as
+        select identifier_type, value from statuses where reason is not null
+        union all
+        select distinct i.identifier_type, i.identifier_value
+        from {warehouse}.identity.identifiers as i
+        semi join renewed using (node_key)
+        anti join statuses as s
+            on s.identifier_type = i.identifier_type and s.value = i.identifier_value
+        where i.is_blocked
+        """
+    )
+    attach_identifiers(work, rules)
+    fill_names(work)
+    work.execute(
+        "drop table if exists renewed_unnamed; alter table unnamed rename to renewed_unnamed"
+    )
+    if set(_columns(work, "people")) != set(_columns(work, f"{warehouse}.identity_state.people")):
+        raise UnforeseenError("contacts have other columns than before")
+    work.execute("drop table if exists renewed_people; alter table people rename to renewed_people")
+
+
+def find_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
+    """Create `touched`(node_key): contacts there are now whose exact evidence may be another one."""
     work.execute(
         f"""
         create or replace table touched as
@@ -256,10 +317,7 @@ def find_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
         ) using (node_key)
         """
     )
-    base = _columns(work, "changed_people")
     for columns in _same(rules):
-        if not set(columns) <= set(base):
-            raise UnforeseenError("an exact rule compares contact points for being the same")
         names = ", ".join(quoted(c) for c in columns)
         work.execute(
             f"""
@@ -267,10 +325,11 @@ def find_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
             select node_key
             from {warehouse}.identity_state.people
             semi join (
-                select {names} from changed_people
+                select {names} from renewed_people
                 union all
                 select {names} from {warehouse}.identity_state.people
-                semi join changed using (node_key)
+                semi join (select node_key from changed union select node_key from renewed)
+                    using (node_key)
             ) using ({names})
             anti join changed using (node_key)
             anti join touched using (node_key)
@@ -282,43 +341,27 @@ def link_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
     """Create `exact_edges` of which a record is touched, and `records`: rows of `people`, of the
     touched ones and of all that share a value with them.
     """
-    base = ", ".join(quoted(c) for c in _columns(work, "changed_people"))
     work.execute(
         f"""
         create or replace table people as
-        select {base} from changed_people
-        union all
-        select {base} from {warehouse}.identity_state.people
+        select * from renewed_people
+        union all by name
+        select * from {warehouse}.identity_state.people
         semi join touched using (node_key)
-        anti join changed using (node_key)
+        anti join renewed using (node_key)
         """
     )
     work.execute(
         f"""
-        create or replace table ids as
-        select * from changed_ids where is_contact
-        union all by name
+        insert into open_ids by name
         select node_key, identifier_type, identifier_value as value, given_value as given,
             is_verified, first_seen_at, last_seen_at, true as is_contact
         from {warehouse}.identity.identifiers
         semi join touched using (node_key)
-        anti join changed using (node_key)
+        anti join renewed using (node_key)
+        where not is_blocked
         """
     )
-    work.execute(
-        f"""
-        create or replace table blocked as
-        select identifier_type, value from statuses where reason is not null
-        union all
-        select distinct i.identifier_type, i.identifier_value
-        from {warehouse}.identity.identifiers as i
-        semi join touched using (node_key)
-        anti join statuses as s
-            on s.identifier_type = i.identifier_type and s.value = i.identifier_value
-        where i.is_blocked
-        """
-    )
-    attach_identifiers(work, rules)
     # whole groups: who else carries these values, or has the same columns
     work.execute(
         f"""
@@ -349,8 +392,8 @@ def link_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
         insert into people by name
         select * from {warehouse}.identity_state.people
         semi join others using (node_key)
-        anti join changed using (node_key)
-        anti join (select node_key from people) as p using (node_key)
+        anti join (select node_key from changed union all select node_key from people) as p
+            using (node_key)
         """
     )
     count_people(work, "open_ids")
@@ -372,8 +415,8 @@ def add_records(work: duckdb.DuckDBPyConnection, warehouse: str, nodes: str) -> 
         insert into records by name
         select * from {warehouse}.identity_state.people
         semi join {nodes} using (node_key)
-        anti join changed using (node_key)
-        anti join (select node_key from records) as r using (node_key)
+        anti join (select node_key from changed union all select node_key from records) as r
+            using (node_key)
         """
     )
 

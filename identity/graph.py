@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from identity.agreement import compare, find_conflicts
-from identity.clusters import cluster
+from identity.clusters import cluster, components
 from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
@@ -23,9 +23,10 @@ from identity.rules import Rules
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
 OVERRIDE_WEIGHT = 40.0
 NEVER = "never_link"
+NO_LIMIT = 2**62
 
 if TYPE_CHECKING:
-    from identity.clusters import Codes
+    from identity.clusters import Codes, Weights
     from identity.training import Model
 
 
@@ -34,10 +35,8 @@ UNDECIDED = """
     anti join forbidden using (left_key, right_key)"""
 
 
-def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `vetoes` from `agreements`, and `entities` from `exact_edges` and what people decided
-    (`forced`, `forbidden`): the constrained clusters of the edges that reach the strict threshold.
-    """
+def begin_vetoes(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create `vetoes` from `agreements` and from what people decided."""
     find_conflicts(work, rules, "agreements", "found_vetoes")
     # people have the last word on which pairs are in conflict
     work.execute(
@@ -48,6 +47,14 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         select left_key, right_key, '{NEVER}' from forbidden
         """
     )
+
+
+def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
+    clusters of the edges that reach the strict threshold. No entity stands against what people
+    decided (`forced`, `forbidden`).
+    """
+    begin_vetoes(work, rules)
     work.execute(
         """
         create or replace table entities as
@@ -66,7 +73,8 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         from exact_edges
         """
     )
-    _partition(work, rules, "sure_edges", {"entity_key": rules.thresholds.strict_customer_id})
+    strict = {"entity_key": rules.thresholds.strict_customer_id}
+    _partition(work, rules, "sure_edges", strict, is_entity=True)
     work.execute(
         """
         create or replace table entities as
@@ -80,9 +88,7 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def cluster_contacts(
-    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
-) -> None:
+def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None) -> None:
     """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
     thresholds, and say which edges hold.
     """
@@ -110,12 +116,12 @@ def cluster_contacts(
     _partition(
         work,
         rules,
-        "pool",
+        "(from pool where match_type <> 'override')",
         {
             "cluster_key": rules.thresholds.customer_id,
             "strict_key": rules.thresholds.strict_customer_id,
         },
-        model,
+        model=model,
     )
     work.execute("create or replace table members as from parts")
     _settle_edges(work, rules)
@@ -141,10 +147,13 @@ def _partition(
     rules: Rules,
     edges: str,
     thresholds: dict[str, float],
+    *,
     model: Model | None = None,
+    is_entity: bool = False,
 ) -> None:
     """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
-    that reach the threshold, none of whose records are in conflict.
+    that reach the threshold, none of whose records are in conflict, and then as people decided
+    (`is_entity`: but not by what they forced together).
     """
     import numpy as np
 
@@ -175,7 +184,6 @@ def _partition(
     limit = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
-    forced = _coded(work, "forced")
     groups = cluster(
         len(sizes),
         left,
@@ -183,7 +191,6 @@ def _partition(
         weight,
         conflicts=(nobody, nobody),
         max_size=limit,
-        forced=forced,
         sizes=sizes,
     )
     _register(work, {"group_key": groups})
@@ -199,10 +206,42 @@ def _partition(
             weight[chosen],
             conflicts=conflicts,
             max_size=limit,
-            forced=forced,
             sizes=sizes,
         )
+        kept = labels[name][left] == labels[name][right]
+        labels[name] = _follow_decisions(
+            work, labels[name], left[kept], right[kept], weight[kept], is_entity=is_entity
+        )
     _register(work, labels)
+
+
+def _follow_decisions(
+    work: duckdb.DuckDBPyConnection,
+    labels: Codes,
+    left: Codes,
+    right: Codes,
+    weight: Weights,
+    *,
+    is_entity: bool,
+) -> Codes:
+    """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
+    bring a pair of `forbidden` together; the edges are those within `labels`.
+
+    Decisions come after the evidence: who is alike one of two that are linked stays with them,
+    though the other alone would have been in conflict. What evidence joins is an entity and is
+    scored as one; what is forced together is not.
+    """
+    forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
+    count = len(labels)
+    if len(forced[0]) + len(forbidden[0]) == 0:
+        return labels
+    decided = cluster(
+        count, left, right, weight, conflicts=forbidden, max_size=NO_LIMIT, forced=forced
+    )
+    if not is_entity:
+        return decided
+    still = decided[left] == decided[right]
+    return components(count, left[still], right[still])
 
 
 def _conflicts(

@@ -83,9 +83,7 @@ def _consent_values(source: str, whole: str, rules: Rules) -> str:
     A phone number without a country is read in every country that contacts live in: a jurisdiction
     such as GDPR or CA names none. `normalised_values` keeps the readings that somebody has.
     """
-    phones = ", ".join(
-        text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
-    )
+    phones = ", ".join(text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone")
     return f"""
         select distinct
             null, v.identifier_type, trim(v.identifier_value), false, null::timestamp, null::timestamp,

@@ -17,7 +17,9 @@ from identity.rules import Rules
 from identity.training import SMALLEST, Model
 
 
-def overrule(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None, table: str) -> None:
+def overrule(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None, table: str
+) -> None:
     """Take out of `table`(left_key, right_key, reason) the vetoes that the model overrules.
 
     Looks at the profiles of the two records' entities, the pair of profiles that agrees best.

@@ -4,7 +4,7 @@ people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its f
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
 birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
 house_number, street_key (street and postcode or city), postcode, city, region, country_code, the names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
-starts with x_, folded): a row per contact that is not deleted, sorted by node_key. The firewall
+starts with x_, folded): a row per contact that is not deleted. The firewall
 adds the contact points it lets through.
 """
 
@@ -191,7 +191,6 @@ def build_people(
         left join name_nicknames as nick on nick.short_form = n.first_name
         left join name_latin as first_latin on first_latin.name = n.first_name
         left join name_latin as last_latin on last_latin.name = n.last_name
-        order by node_key
         """,
         {
             "titles": list(rules.names.titles),
@@ -237,22 +236,18 @@ def find_default_dates(work: duckdb.DuckDBPyConnection, source: str, rules: Rule
 
 
 def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    import pyarrow as pa
-
+    # bound, not registered: `explain` comes by here, too, and has no time to import pyarrow
     short_forms, full_forms = zip(*_nickname_pairs(), *rules.names.nicknames, strict=True)
-    work.register(
-        "given_nicknames", pa.table({"short": list(short_forms), "full": list(full_forms)})
-    )
     work.execute(
         """
         create or replace table name_nicknames as
         select fold_name(short) as short_form,
             list_sort(list(distinct fold_name("full"))) as full_forms
-        from given_nicknames
+        from (select unnest($1::varchar[]) as short, unnest($2::varchar[]) as "full")
         group by all
-        """
+        """,
+        [list(short_forms), list(full_forms)],
     )
-    work.unregister("given_nicknames")
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
     work.executemany(
         "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
@@ -261,9 +256,6 @@ def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
 
 def _load_latin(work: duckdb.DuckDBPyConnection, source: str) -> None:
     """Create name_latin(name, latin): how the words of names in other scripts read."""
-    import pyarrow as pa
-    from anyascii import anyascii
-
     rows = work.execute(
         f"""
         select distinct word
@@ -279,13 +271,21 @@ def _load_latin(work: duckdb.DuckDBPyConnection, source: str) -> None:
         """
     ).fetchall()
     names = [str(row[0]) for row in rows]
-    latin = ["".join(c for c in anyascii(name).lower() if c.isalpha()) or None for name in names]
-    work.register(
-        "spelled",
-        pa.table({"name": pa.array(names, pa.string()), "latin": pa.array(latin, pa.string())}),
+    latin = _in_latin(names) if names else []
+    work.execute(
+        """
+        create or replace table name_latin as
+        select * from (select unnest($1::varchar[]) as name, unnest($2::varchar[]) as latin)
+        where latin <> ''
+        """,
+        [names, latin],
     )
-    work.execute("create or replace table name_latin as select * from spelled where latin <> ''")
-    work.unregister("spelled")
+
+
+def _in_latin(names: list[str]) -> list[str]:
+    from anyascii import anyascii
+
+    return ["".join(c for c in anyascii(name).lower() if c.isalpha()) for name in names]
 
 
 @lru_cache(maxsize=1)

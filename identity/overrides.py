@@ -24,6 +24,19 @@ from identity.sections import RulesError, Section
 Action = Literal["always_link", "never_link"]
 
 ACTIONS = ("always_link", "never_link")
+EMPTY = """\
+# What people decided about who is one person. Decisions win over all evidence, hold through reruns, and are kept
+# in Git with who made them and why. `mainstem identity review` writes here; a text editor does as well:
+#
+#   - action: never_link          # or always_link
+#     left: crm:K-20001           # a contact key (source:id) ...
+#     right: {email: jo@example.com}  # ... or every record that carries an identifier
+#     author: jo
+#     reason: twins, called both
+#     created_at: 2026-07-01 12:00:00
+version: 1
+overrides: []
+"""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,9 @@ def _load_plans(work: duckdb.DuckDBPyConnection, default_country: str) -> None:
     work.execute(f"create or replace table calling_codes ({kinds})")
     if plans:
         work.executemany("insert into phone_plans values (?, ?, ?, ?, ?)", plans)
-    work.executemany("insert into calling_codes values (?, ?, ?, ?)", [m[1:] for m in mains.values()])
+    work.executemany(
+        "insert into calling_codes values (?, ?, ?, ?)", [m[1:] for m in mains.values()]
+    )
 
 
 def _plan(region: str) -> tuple[str, str, str, list[str], list[int]] | None:

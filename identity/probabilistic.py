@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from identity.blocking import blocking_rules, build_keys, find_limits, skip_crowded
+from identity.blocking import blocking_rules, build_keys, find_limits, keep_keys, skip_crowded
 from identity.quoting import quoted
 from identity.rules import Rules
 from identity.trained import Trained, frequency_tables, learn
@@ -39,7 +39,7 @@ def link_probably(
     """
     create_edges(work)
     if not is_partial:
-        build_keys(work, rules)
+        keep_keys(work, build_keys(work, rules))
     if _count(work, "profiles") < 2:
         return trained
     if not is_partial:
@@ -96,13 +96,14 @@ def link_probably(
 
 
 def create_edges(work: duckdb.DuckDBPyConnection) -> None:
-    """Create `splink_edges`, empty."""
+    """Create `splink_edges`, empty, for keys as those of `profiles`."""
     work.execute(
         """
-        create or replace table splink_edges (
-            left_key varchar, right_key varchar, match_weight double, probability double,
-            details varchar
-        )
+        create or replace table splink_edges as
+        select record_key as left_key, record_key as right_key, 0::double as match_weight,
+            0::double as probability, ''::varchar as details
+        from profiles
+        limit 0
         """
     )
 

@@ -14,13 +14,19 @@ from typing import Any
 
 import duckdb
 
-from identity import configs, past, tables
+from identity import configs, past, state, tables
 from identity import overrides as decisions
+from identity import trained as models
+from identity.changes import UnforeseenError
+from identity.email_names import fill_names
 from identity.exact import link_exactly
 from identity.firewall import attach_identifiers, block_values
 from identity.graph import cluster_contacts, unite
 from identity.identifiers import build_ids
+from identity.incremental import Job, Scope, advance
+from identity.model import record as record_model
 from identity.normalise import build_people, load_macros
+from identity.numbers import name_nodes, number_nodes
 from identity.overrides import Override
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
@@ -41,6 +47,8 @@ class RunSummary:
     Counts are of today's answer; merges and splits of what changed since the last one, and
     `changed` the nodes that had another customer before. `is_written` is false where `accept`
     refused it. `warnings` are decisions that wait for records which are not there.
+    `scope` says what an incremental run looked at, None for a full one; `notes` what a person should
+    know of how the run went.
     `unknown_types` are identifier types in the input that the rules do not name: they link nobody.
     """
 
@@ -62,12 +70,16 @@ class RunSummary:
     is_written: bool = True
     warnings: tuple[str, ...] = ()
     unknown_types: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    scope: Scope | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain data."""
         return asdict(self)
 
+
+AUTO, FULL, RETRAIN = "auto", "full", "retrain"
 
 Accept = Callable[[duckdb.DuckDBPyConnection, RunSummary], bool]
 
@@ -83,6 +95,8 @@ def resolve(
     like: int | None = None,
     accept: Accept | None = None,
     progress: Progress | None = None,
+    mode: str = AUTO,
+    keeps_state: bool = True,
 ) -> RunSummary:
     """Resolve every contact and visitor of `canonical` into customers; write the tables of
     `identity`.
@@ -92,41 +106,85 @@ def resolve(
     neither the input nor the rules nor `overrides` changed since the last run, nothing is written
     and the summary says `unchanged`.
 
-    `purpose` is what identity.runs says of it: run, apply, or `rollback to <run>`, for which `like`
-    is the number of the run whose ids are to come back. `accept` sees the working database and the
-    summary before anything is written, and may refuse. `progress` is told each step's name. Raises
-    RulesError when a `when` of the rules is not valid SQL or decisions contradict each other,
-    duckdb.Error when canonical tables are missing.
+    `purpose` is what identity.runs says of it: run, apply, plan (which writes nothing, not even
+    missing tables), or `rollback to <run>`, for which `like` is the number of the run whose ids
+    are to come back. `accept` sees the working database and the summary before anything is
+    written, and may refuse. `progress` is told each step's name.
+
+    `mode`: `auto` resolves what changed since the last run where that is possible, and everything
+    otherwise; `full` everything, with the model that is kept; `retrain` everything, with a new
+    model. Without `keeps_state` the next run cannot be an incremental one. Raises RulesError when a `when` of
+    the rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
+    tables are missing.
     """
     started = datetime.now(UTC).replace(tzinfo=None)
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
-    tables.create(con)
+    if purpose != "plan":
+        tables.create(con)
+        state.create(con)
     version = model_version(rules)
     input_hash = fingerprint(con)
     config_hash = decisions.config_hash(rules, overrides)
-    if purpose == "run" and _last_run(con) == (version, config_hash, input_hash):
+    last = _last_run(con)
+    is_run = purpose == "run" and like is None and accept is None and keeps_state
+    if purpose == "run" and mode == AUTO and last == (version, config_hash, input_hash):
         return _summary(con, rules, run_id, {}, unchanged=True)
     run_number = 1 + _runs(con)
     clock = _Clock(progress)
+    job = Job(
+        rules=rules,
+        overrides=tuple(overrides),
+        run_id=run_id,
+        run_number=run_number,
+        version=version,
+        now=now,
+        row={
+            "run_id": run_id,
+            "model_version": version,
+            "config_hash": config_hash,
+            "started_at": started,
+            "input_hash": input_hash,
+            "run_number": run_number,
+            "purpose": purpose,
+        },
+    )
+    notes: list[str] = []
+    if mode == AUTO and is_run and last is not None and last[:2] == (version, config_hash):
+        try:
+            if not state.is_of(con, run_number - 1, version):
+                raise UnforeseenError("the last run left no state")
+            with _workspace(con) as (work, warehouse):
+                scope, warnings = advance(con, work, warehouse, job, clock.start)
+            summary = _summary(con, rules, run_id, clock.stop(), unchanged=False)
+            return replace(summary, warnings=tuple(warnings), scope=scope)
+        except UnforeseenError as error:
+            notes.append(f"everything was resolved anew: {error}")
     with _workspace(con) as (work, warehouse):
         clock.start("normalise")
         load_macros(work)
         build_people(work, warehouse, rules)
         build_ids(work, warehouse, rules)
+        warnings = decisions.spread(work, overrides)
+        number_nodes(work)
         clock.start("firewall")
         block_values(work, rules)
         attach_identifiers(work, rules)
-        warnings = decisions.spread(work, overrides)
+        model, why = models.in_force(con, work, rules, version, is_retrain=mode == RETRAIN)
+        models.name_people(work, warehouse, model)
+        fill_names(work)
         clock.start("exact evidence")
         link_exactly(work, rules)
         clock.start("entities")
         unite(work, rules)
         build_profiles(work)
         clock.start("probabilistic evidence")
-        model = link_probably(work, rules)
+        known = model
+        model = link_probably(work, rules, model)
+        record_model(work, rules, model.model if model is not None else None)
         clock.start("cluster")
-        cluster_contacts(work, rules, model)
+        cluster_contacts(work, rules, model.model if model is not None else None)
         attach_visitors(work, rules)
+        name_nodes(work, "members", "node_key", "cluster_key", "strict_key")
         clock.start("stable ids")
         assign_ids(
             work,
@@ -141,17 +199,7 @@ def resolve(
         tables.prepare(work, warehouse, run_id, version, now)
         configs.record(work, warehouse, rules, overrides, (version, now))
         figures = _figures(work)
-        run = {
-            "run_id": run_id,
-            "model_version": version,
-            "config_hash": config_hash,
-            "started_at": started,
-            "finished_at": datetime.now(UTC).replace(tzinfo=None),
-            **figures,
-            "input_hash": input_hash,
-            "run_number": run_number,
-            "purpose": purpose,
-        }
+        run = {**job.row, "finished_at": datetime.now(UTC).replace(tzinfo=None), **figures}
         if accept is not None:
             found = RunSummary(
                 run_id=run_id,
@@ -163,9 +211,22 @@ def resolve(
             )
             if not accept(work, found):
                 return found
-        tables.publish(work, warehouse, run)
+        if keeps_state:
+            state.gather(work, warehouse)
+
+        def write_state() -> None:
+            if not keeps_state:
+                return
+            if model is not None and known is None:
+                models.keep(work, warehouse, model, rules, (version, now, why or ""))
+            model_id = model.model_id if model is not None else None
+            state.write_all(work, warehouse, (run_number, model_id, version))
+
+        tables.publish(work, warehouse, run, write_state)
+    if known is None and why is not None and last is not None:
+        notes.append(f"the model was trained anew: {why}")
     summary = _summary(con, rules, run_id, clock.stop(), unchanged=False)
-    return replace(summary, warnings=tuple(warnings))
+    return replace(summary, warnings=tuple(warnings), notes=tuple(notes))
 
 
 def _runs(con: duckdb.DuckDBPyConnection) -> int:

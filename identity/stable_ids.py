@@ -22,6 +22,7 @@ def assign_ids(
     *,
     like: str | None = None,
     reason: str | None = None,
+    within: str | None = None,
 ) -> None:
     """Create new_ids(node_key, customer_id, strict_customer_id) and new_history from
     `members`.
@@ -30,12 +31,14 @@ def assign_ids(
     yesterday's. Each old id's heir is the cluster with most of its nodes (then the one with the
     smaller key); of the ids that a cluster inherits, the one created first survives (then the
     smallest). `like` is a query for a former crosswalk whose ids are to come back instead of
-    yesterday's, and `reason` what history then says.
+    yesterday's, and `reason` what history then says. `within` is a table of the nodes that
+    `members` speaks of, if not of all: whole customers, of yesterday, of today and of ids that retired.
     """
     work.execute(
         f"""
         create or replace table old_members as
         select node_key, customer_id from {previous}.identity.crosswalk
+        {f"semi join {within} using (node_key)" if within is not None else ""}
         """
     )
     if like is not None:

@@ -1,7 +1,7 @@
 """What a run leaves in the warehouse for the next one, so that it need not begin again: the schema
 `identity_state`, which is never published.
 
-people, entities, keys (of each profile), nodes (a hash of what came in), consent_forms, countries,
+people, unnamed (rows of people before names were read from emails), entities, keys (of each profile), nodes (a hash of what came in), consent_forms, countries,
 forced and forbidden as the last run had them; run: which run that was.
 
 Invariant: the state is written in the same transaction as the tables of `identity`, so the two
@@ -16,8 +16,6 @@ from identity import trained
 from identity.normalise import EXTRA, OPTIONAL
 
 SCHEMA = "identity_state"
-
-TABLES = ("people", "entities", "keys", "nodes", "consent_forms", "countries")
 
 CONTACT_COLUMNS = (
     "source_system",
@@ -104,7 +102,7 @@ def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         "select 1 from duckdb_tables() where table_name = 'profile_keys'"
         " and database_name = current_database()"
     ).fetchall():
-        work.execute("create table profile_keys (entity_key varchar)")
+        work.execute("create table profile_keys (entity_key bigint)")
 
 
 def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
@@ -125,14 +123,15 @@ def write_all(
     and the program's shape.
     """
     queries = {
-        "people": "from people",
-        "entities": "select node_key, entity_key from entities",
-        "keys": "from profile_keys",
+        "people": _named("people", "node_key"),
+        "unnamed": _named("unnamed", "node_key"),
+        "entities": _named("(select node_key, entity_key from entities)", "node_key", "entity_key"),
+        "keys": _named("profile_keys", "entity_key"),
         "nodes": "from node_hashes",
         "consent_forms": "from consent_forms",
         "countries": "from countries",
-        "forced": "from forced",
-        "forbidden": "from forbidden",
+        "forced": _named("forced", "left_key", "right_key"),
+        "forbidden": _named("forbidden", "left_key", "right_key"),
     }
     for table, query in queries.items():
         work.execute(f"create or replace table {target}.{SCHEMA}.{table} as {query}")
@@ -145,3 +144,12 @@ def write_run(
     """Say which run the state is of."""
     work.execute(f"delete from {target}.{SCHEMA}.run")
     work.execute(f"insert into {target}.{SCHEMA}.run values (?, ?, ?)", list(run))
+
+
+def _named(table: str, *columns: str) -> str:
+    """A query for a table of the run with keys for numbers."""
+    swapped = ", ".join(f"n{i}.node_key as {column}" for i, column in enumerate(columns))
+    joins = " ".join(
+        f"join node_numbers as n{i} on n{i}.number = t.{column}" for i, column in enumerate(columns)
+    )
+    return f"select t.* replace ({swapped}) from {table} as t {joins}"

@@ -192,9 +192,9 @@ def rollback(
     """Give every contact that is still there the customer that it had after run `to`.
 
     `to` is a run's id, the beginning of it, or its number. Its rules and decisions are in force
-    from then on (`config`, today's, if they were not kept); where today's data would not lead to
-    the same customers with them, decisions are added that do. Records that came since are placed
-    by the evidence. Raises SteeringError for an unknown run.
+    from then on (today's rules, `config`, without decisions, if they were not kept); where today's
+    data would not lead to the same customers with them, decisions are added that do. Records that
+    came since are placed by the evidence. Raises SteeringError for an unknown run.
     """
     tables.create(con)
     number = past.number_of(con, to)
@@ -203,11 +203,11 @@ def rollback(
     target, config_hash = con.execute(
         "select run_id, config_hash from identity.runs where run_number = ?", [number]
     ).fetchall()[0]
-    config = configs.load(con, config_hash) or config
+    config = configs.load(con, config_hash) or Config(config.rules)
     pins: dict[str, Override] = {}
 
     def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:
-        found = _pins(work, number, now, place=f"rollback to run {target}")
+        found = _pins(work, now, place=f"rollback to run {target}")
         pins.update({pin.override_id: pin for pin in found})
         return not found
 
@@ -225,7 +225,8 @@ def rollback(
                 progress=progress,
             )
         except RulesError as error:
-            raise SteeringError(f"run {to} cannot be restored: {error}") from error
+            # only its message: what a user reads is the innermost error
+            raise SteeringError(f"run {to} cannot be restored: {error}") from None
         if summary.is_written:
             notes = _news(summary, is_changed=True)
             if pins:
@@ -247,10 +248,8 @@ def _news(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
     return news
 
 
-def _pins(
-    work: duckdb.DuckDBPyConnection, number: int, now: datetime, *, place: str
-) -> list[Override]:
-    """Decisions that lead from what was found to the customers of run `number`; none if it is them.
+def _pins(work: duckdb.DuckDBPyConnection, now: datetime, *, place: str) -> list[Override]:
+    """Decisions that lead from what was found to the former customers; none if it is them.
 
     Contacts of a former customer that fell apart, or met another one, are chained together; former
     customers that met are kept apart, by one contact of each.

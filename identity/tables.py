@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import duckdb
@@ -38,6 +38,10 @@ COLUMNS = {
         varchar, run_number bigint, purpose varchar, changed bigint""",
     "crosswalk_history": """
         node_key varchar, customer_id varchar, strict_customer_id varchar, until_run bigint""",
+    "model": """
+        comparison varchar, level bigint, label varchar, sql_condition varchar, is_null_level
+        boolean, m_probability double, u_probability double, match_weight double,
+        household_weight double""",
     "configs": """
         config_hash varchar, model_version varchar, rules varchar, overrides varchar,
         created_at timestamp, refused_changed bigint, refused_share double""",
@@ -114,13 +118,14 @@ def prepare(
         """
         create or replace table new_identifiers as
         select
-            node_key, identifier_type, value as identifier_value, given as given_value,
+            n.node_key, identifier_type, value as identifier_value, given as given_value,
             sha256(value) as identifier_hash,
             is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
             first_seen_at, last_seen_at
         from ids
+        join node_numbers as n on n.number = ids.node_key
         left join blocked as b using (identifier_type, value)
-        order by identifier_type, value, node_key
+        order by identifier_type, value, n.node_key
         """
     )
     work.execute(
@@ -142,22 +147,63 @@ def prepare(
         """
         create or replace table new_edges as
         select
-            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
-            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
+            left(sha256(concat_ws(' ', l.node_key, r.node_key, rule)), 32) as edge_id,
+            l.node_key as left_key, r.node_key as right_key, match_type, rule, match_weight, match_probability, evidence,
             $1 as model_version, $2 as run_id, is_active, inactive_reason
-        from (from pool union all by name from visitor_edges)
-        order by left_key, right_key, rule
+        from (from pool union all by name from visitor_edges) as e
+        join node_numbers as l on l.number = e.left_key
+        join node_numbers as r on r.number = e.right_key
+        order by e.left_key, e.right_key, rule
         """,
         [model_version, run_id],
     )
+    prepare_crosswalk(work, previous, "(select * from new_edges where is_active)", now)
+    work.execute(
+        """
+        create or replace table new_held_clusters as
+        with held as (
+            select reason as kind, identifier_type, value, node_count,
+                'value links nobody' as action
+            from blocked
+            union all
+            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
+                'date counts as missing'
+            from default_dates
+            union all
+            select 'shared_device', 'anonymous_id', n.node_key, owners, 'visitor belongs to nobody'
+            from shared_devices as d
+            join node_numbers as n on n.number = d.node_key
+            union all
+            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            from crowded_keys
+            union all
+            select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
+            from pool
+            join node_numbers as n on n.number = pool.left_key
+            where inactive_reason = 'too_large'
+            having count(*) > 0
+        )
+        select
+            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
+            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
+        from held
+        order by all
+        """,
+        [run_id],
+    )
+
+
+def prepare_crosswalk(
+    work: duckdb.DuckDBPyConnection, previous: str, edges: str, now: datetime
+) -> None:
+    """Create new_crosswalk from `new_ids`; `edges` are all active ones that touch its nodes."""
     work.execute(
         f"""
         create or replace table new_crosswalk as
         with touching as (
-            select left_key as node_key, match_type, match_probability
-                from new_edges where is_active
+            select left_key as node_key, match_type, match_probability from {edges}
             union all
-            select right_key, match_type, match_probability from new_edges where is_active
+            select right_key, match_type, match_probability from {edges}
         ),
         strongest as (
             select node_key, match_type, match_probability
@@ -181,34 +227,6 @@ def prepare(
         """,
         [now],
     )
-    work.execute(
-        """
-        create or replace table new_held_clusters as
-        with held as (
-            select reason as kind, identifier_type, value, node_count,
-                'value links nobody' as action
-            from blocked
-            union all
-            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
-                'date counts as missing'
-            from default_dates
-            union all
-            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
-            from shared_devices
-            union all
-            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
-            from pool
-            where inactive_reason = 'too_large'
-            having count(*) > 0
-        )
-        select
-            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
-            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
-        from held
-        order by all
-        """,
-        [run_id],
-    )
 
 
 REPLACED = (
@@ -218,13 +236,19 @@ REPLACED = (
     "crosswalk",
     "held_clusters",
     "overrides",
+    "model",
 )
 APPENDED = ("history", "crosswalk_history", "configs")
 
 
-def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, object]) -> None:
-    """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the
-    row of runs by column.
+def publish(
+    work: duckdb.DuckDBPyConnection,
+    target: str,
+    run: Mapping[str, object],
+    write_state: Callable[[], None],
+) -> None:
+    """Write today's tables to `target` (a quoted database name) in one transaction, and whatever
+    `write_state` writes; `run` is the row of runs by column.
     """
     work.execute("begin transaction")
     try:
@@ -237,6 +261,7 @@ def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, obje
         work.execute(
             f"insert into {target}.identity.runs ({columns}) values ({marks})", list(run.values())
         )
+        write_state()
         work.execute("commit")
     except BaseException:
         work.execute("rollback")

@@ -18,17 +18,20 @@ from typing import Any
 
 import duckdb
 
+from identity.email_names import count_names
 from identity.quoting import quoted
 from identity.rules import Rules
 from identity.training import Model
 
 # What is compared to say whether the data is still what the model was trained on.
-WATCHED = ("first_name", "last_name", "birth_text", "email", "phone", "postcode", "street", "city")
+WATCHED = ("birth_text", "email", "phone", "postcode", "street", "city")
 
 CREATE = """
     create table if not exists identity_state.models (
         model_id varchar, trains_on varchar, content json, records bigint, trained_at timestamp,
-        reason varchar)"""
+        reason varchar);
+    create table if not exists identity_state.known_names (
+        model_id varchar, kind varchar, name varchar, written varchar, n bigint)"""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,39 @@ def drift(rules: Rules, trained: Trained, records: int, filled: Mapping[str, flo
     return None
 
 
+def in_force(
+    con: duckdb.DuckDBPyConnection,
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    version: str,
+    *,
+    is_retrain: bool,
+) -> tuple[Trained | None, str | None]:
+    """Return the model to score with, or None and why a new one is trained. Asks `people`."""
+    if is_retrain:
+        return None, "asked for"
+    known = load(con, rules, version)
+    if known is None:
+        return None, "the rules of the model changed"
+    why = drift(rules, known, *watch(work, "people"))
+    return (None, why) if why else (known, None)
+
+
+def name_people(work: duckdb.DuckDBPyConnection, warehouse: str, known: Trained | None) -> None:
+    """Create `known_names`: those of the model, or those of `people` where a new one is trained."""
+    if known is None:
+        count_names(work)
+        return
+    work.execute(
+        f"""
+        create or replace table known_names as
+        select kind, name, written, n from {warehouse}.identity_state.known_names
+        where model_id = $1
+        """,
+        [known.model_id],
+    )
+
+
 def trains_on(rules: Rules, version: str) -> str:
     """Return a hash of the rules that training follows; `version` is the program's."""
     content = [version, rules.splink.max_training_records, rules.splink.prior_pairs]
@@ -150,11 +186,17 @@ def trains_on(rules: Rules, version: str) -> str:
 
 def load(con: duckdb.DuckDBPyConnection, rules: Rules, version: str) -> Trained | None:
     """Return the model last trained by these rules, or None."""
+    if not con.execute(
+        "select 1 from duckdb_tables() where schema_name = 'identity_state'"
+        " and table_name = 'models' and database_name = current_database()"
+    ).fetchall():
+        return None
     rows = con.execute(
         """
         select content
         from identity_state.models
         where trains_on = ?
+            and model_id in (select model_id from identity_state.known_names)
         order by trained_at desc, rowid desc
         limit 1
         """,
@@ -200,6 +242,14 @@ def keep(
             reason,
         ],
     )
+    # names that no model in the store goes by any more are of no use; those of nobody keep a row
+    con.execute(f"delete from {target}.identity_state.known_names")
+    con.execute(
+        f"insert into {target}.identity_state.known_names"
+        " select $1, kind, name, written, n from known_names union all"
+        " select $1, 'none', '', '', 0",
+        [trained.model_id],
+    )
 
 
 def _adjusted(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -216,8 +266,8 @@ def _adjusted(settings: Mapping[str, Any]) -> dict[str, float]:
 
 def _stability(before: float, now: float) -> float:
     index = 0.0
-    for p, q in ((before, now), (1 - before, 1 - now)):
-        p, q = max(p, 0.0005), max(q, 0.0005)
+    for was, now_is in ((before, now), (1 - before, 1 - now)):
+        p, q = max(was, 0.0005), max(now_is, 0.0005)
         index += (q - p) * math.log(q / p)
     return index
 

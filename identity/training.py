@@ -177,10 +177,15 @@ def _strangers(
     work.execute(
         """
         create or replace table training_people as
-        select * from profiles
-        qualify row_number() over (partition by entity_key order by node_key) = 1
-        order by md5(entity_key), entity_key
-        limit $1
+        with sampled as (
+            select n.number as entity_key
+            from node_numbers as n
+            semi join profiles as p on p.entity_key = n.number
+            order by md5(n.node_key), n.node_key
+            limit $1
+        )
+        select p.* from profiles as p join sampled using (entity_key)
+        qualify row_number() over (partition by entity_key order by p.node_key) = 1
         """,
         [rules.splink.max_training_records],
     )

@@ -43,6 +43,21 @@ def read_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         con.close()
 
 
+@contextmanager
+def attach_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file, read-only, for who needs room to work in memory beside it."""
+    if not path.exists():
+        raise FileNotFoundError(f"Nothing is published yet at {path}: do `mainstem run` first.")
+    con = duckdb.connect(":memory:")
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as published (read_only)")
+        con.execute("use published")
+        yield con
+    finally:
+        con.close()
+
+
 def quote(name: str) -> str:
     """A name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

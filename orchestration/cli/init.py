@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from identity import overrides
 from orchestration.cli import EXIT_FAILED
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ def command(folder: Path) -> None:
     (target / "dbt_project" / "models" / "syncs" / "_syncs.yml").unlink()
     (target / "identity").mkdir()
     shutil.copy(CHECKOUT / "identity" / "rules.yml", target / "identity" / "rules.yml")
+    (target / "identity" / "overrides.yml").write_text(overrides.EMPTY, encoding="utf-8")
     shutil.copytree(CHECKOUT / "tests" / "dbt", target / "tests" / "dbt")
     (target / "drop").mkdir(exist_ok=True)
     ignored = target / ".gitignore"

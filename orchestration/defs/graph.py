@@ -23,6 +23,8 @@ TABLES = {
     "edges": "All evidence that links two nodes, and why some of it was not followed.",
     "history": "Creations, merges, splits and reassignments of customer ids.",
     "crosswalk_history": "What each run changed in the crosswalk, so that former states come back.",
+    "resolve_forward": "Any customer id ever given, and the one that it stands for today.",
+    "model": "What agreement and difference of each field weigh.",
     "configs": "Rules and decisions of former runs.",
     "held_clusters": "What the over-merge firewall held back, and why.",
     "overrides": "What people decided: always link, never link.",
@@ -96,6 +98,14 @@ def build() -> Any:
         )
 
     return resolve_identity
+
+
+def downstream(definitions: dg.Definitions) -> set[dg.AssetKey]:
+    """Identity's tables and everything that is made of them."""
+    selection = dg.AssetSelection.groups("identity") & dg.AssetSelection.keys(
+        *(dg.AssetKey(["identity", table]) for table in TABLES)
+    )
+    return set(selection.downstream().resolve(definitions.resolve_asset_graph()))
 
 
 def _steer(

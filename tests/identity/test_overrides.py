@@ -134,7 +134,7 @@ KEYS = [f"s:{n}" for n in range(7)]
 PAIRS = st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS)).filter(lambda p: p[0] < p[1])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     shared=st.lists(PAIRS, max_size=10, unique=True),
     decided=st.lists(PAIRS, min_size=1, max_size=6, unique=True),

@@ -9,7 +9,23 @@ from hypothesis import strategies as st
 from identity.phones import e164, read_phones
 
 COUNTRIES = ("US", "CA", "GB", "DE", "FR", "IT", "ES", "AU", "BR", "IN", "JP", "XX", None)
-PREFIXES = ("", "", "0", "00", "011", "1", "+1", "+44", "+49", "+4", "+39", "44", "49", "+33 0", "+")
+PREFIXES = (
+    "",
+    "",
+    "0",
+    "00",
+    "011",
+    "1",
+    "+1",
+    "+44",
+    "+49",
+    "+4",
+    "+39",
+    "44",
+    "49",
+    "+33 0",
+    "+",
+)
 CODES = st.sampled_from(PREFIXES)
 DIGITS = st.text("0123456789", min_size=3, max_size=13)
 NUMBERS = st.tuples(CODES, DIGITS, st.sampled_from(("", " ", "-", ".", "/", " (", ") ")))

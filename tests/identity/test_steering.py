@@ -18,7 +18,9 @@ from identity.rules import Rules, parse
 def without_email_rules(rules: Rules) -> Rules:
     """The same rules, but emails link nobody."""
     return parse(
-        rules.text.replace("    plus_tags: true", "    plus_tags: false\n    blocked_patterns: ['@']")
+        rules.text.replace(
+            "    plus_tags: true", "    plus_tags: false\n    blocked_patterns: ['@']"
+        )
         .replace("    blocked_patterns: # regular", "    # regular")
         .replace('      - "^(info', '    #- "^(info')
         .replace('      - "^(no', '    #- "^(no')
@@ -120,7 +122,7 @@ STEP = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(steps=st.lists(STEP, min_size=2, max_size=5))
 def test_every_former_state_can_be_read_and_restored(
     steps: list[list[tuple[str, str]]], new_warehouse: Any
@@ -151,11 +153,12 @@ def test_every_former_state_can_be_read_and_restored(
         assert (current == customer) == (customer in w.ids().values())
     for customer in ever:  # an id that comes back stands for people that it stood for
         last: set[str] = set()
+        was_there = False
         for state in states:
             having = {node for node, c in state.items() if c == customer}
-            if having and last and customer not in previous.values():
+            if having and last and not was_there:
                 assert having <= last
-            last, previous = having or last, state
+            last, was_there = having or last, bool(having)
     today = w.ids()
     w.rollback(1)
     former = states[0]
@@ -164,7 +167,7 @@ def test_every_former_state_can_be_read_and_restored(
     }
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(groups=st.lists(st.integers(1, 3), min_size=2, max_size=4))
 def test_a_merge_undone_restores_every_id(groups: list[int], new_warehouse: Any) -> None:
     w = new_warehouse()
