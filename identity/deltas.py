@@ -239,9 +239,8 @@ def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) 
                 on s.identifier_type = h.identifier_type and s.value = h.identifier_value
             where action = 'value links nobody'
             union all
-            select kind, identifier_type, identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters
-            where kind = 'crowded_key'
+            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            from crowded_keys
             union all
             select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
                 'date counts as missing'
@@ -265,7 +264,7 @@ def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) 
             )
             having count(*) > 0
         )
-        select
+        select distinct
             left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
             kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
         from held
@@ -350,6 +349,7 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
     )
     for table, query in {
         "consent_forms": "consent_forms",
+        "crowded_keys": "crowded_keys",
         "forced": "all_forced",
         "forbidden": "all_forbidden",
     }.items():

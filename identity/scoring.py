@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import duckdb
 
-from identity.blocking import build_keys, keep_keys, keyed_columns, keys_of
+from identity.blocking import build_keys, keep_keys, keyed_columns, keys_of, name_crowded
 from identity.changes import UnforeseenError, add_records
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
@@ -32,6 +32,7 @@ def score_touched(
         _profile(work, warehouse, rules, "touched_entities")
         work.execute("create or replace table new_keys as from profile_keys")
         _count_keys(work, warehouse, model, keys)
+    _name_crowded(work, warehouse, rules, model)
     _find_neighbours(work, warehouse, keys)
     _profile(work, warehouse, rules, "looked_at")
     _mask(work, keys)
@@ -79,6 +80,7 @@ def _count_keys(
     """
     old = f"{warehouse}.identity_state.keys"
     work.execute("create or replace table open_keys (name varchar, key ubigint)")
+    work.execute("create or replace table key_totals (name varchar, key ubigint, n bigint)")
     work.execute("create or replace table flipped (name varchar, key ubigint)")
     for left, right in keys:
         sides = dict.fromkeys((left, right))
@@ -113,6 +115,7 @@ def _count_keys(
             f"insert into flipped select $1, key from key_counts where (before > {limit}) <> (now > {limit})",
             [left],
         )
+        work.execute("insert into key_totals select $1, key, now from key_counts", [left])
         for side in sides:
             work.execute(
                 f"""
@@ -143,6 +146,40 @@ def _count_keys(
     work.execute("insert into touched_entities from more_entities")
     work.execute("insert into gone_entities from more_entities")
     return int(work.execute("select count(*) from more_entities").fetchall()[0][0])
+
+
+def _name_crowded(
+    work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules, model: Trained
+) -> None:
+    """Create `crowded_keys` as they are now: those of before, and what touched profiles made of
+    theirs.
+    """
+    old = f"{warehouse}.identity_state.crowded_keys"
+    work.execute(
+        f"""
+        create or replace table crowded_keys as
+        from {old}
+        where (name, hash) not in (select (name, key) from key_totals)
+        """
+    )
+    for index, columns in keyed_columns(rules).items():
+        left, _ = keys_of(index, columns)
+        limit = int(model.limits[left])
+        work.execute(
+            f"""
+            insert into crowded_keys
+            select o.name, o.hash, o.rule, o.key, t.n
+            from {old} as o
+            join key_totals as t on t.name = o.name and t.key = o.hash
+            where o.name = '{left}' and t.n > {limit};
+            create or replace table crowds as
+            select key, n as profiles
+            from key_totals
+            where name = '{left}' and n > {limit}
+                and key not in (select hash from {old} where name = '{left}')
+            """
+        )
+        name_crowded(work, left, columns)
 
 
 def _find_neighbours(

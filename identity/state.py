@@ -2,6 +2,7 @@
 `identity_state`, which is never published.
 
 people, unnamed (rows of people before names were read from emails), entities, keys (of each profile), nodes (a hash of what came in), consent_forms, countries,
+crowded_keys,
 forced and forbidden as the last run had them; run: which run that was.
 
 Invariant: the state is written in the same transaction as the tables of `identity`, so the two
@@ -13,6 +14,7 @@ from __future__ import annotations
 import duckdb
 
 from identity import trained
+from identity.blocking import CROWDED
 from identity.normalise import EXTRA, OPTIONAL
 
 SCHEMA = "identity_state"
@@ -103,6 +105,7 @@ def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         " and database_name = current_database()"
     ).fetchall():
         work.execute("create table profile_keys (entity_key bigint)")
+        work.execute(f"create or replace table crowded_keys ({CROWDED})")
 
 
 def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
@@ -129,6 +132,7 @@ def write_all(
         "keys": _named("profile_keys", "entity_key"),
         "nodes": "from node_hashes",
         "consent_forms": "from consent_forms",
+        "crowded_keys": "from crowded_keys",
         "countries": "from countries",
         "forced": _named("forced", "left_key", "right_key"),
         "forbidden": _named("forbidden", "left_key", "right_key"),

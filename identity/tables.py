@@ -183,7 +183,7 @@ def prepare(
             where inactive_reason = 'too_large'
             having count(*) > 0
         )
-        select
+        select distinct
             left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
             kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
         from held
