@@ -191,7 +191,8 @@ select
         then lpad((10000 + case when at_new then new_place else place end)::varchar, 5, '0')
         end as postcode,
     country,
-    case when source = 'shop' or source = 'crm' and draw(r, 47) < 0.2 then 'u' || person * 2 + hash(r, 52) % 2 end as user_id,
+    case when source = 'shop' or source = 'crm' and draw(r, 47) < 0.2
+        then 'u' || person * 2 + hash(r, 52) % 2 end as user_id,
     case when source = 'stores' then 'C-' || lpad((person * 2 + hash(r, 53) % 2)::varchar, 9, '0') end as card,
     timestamp '2024-01-01' + to_seconds((hash(r, 48) % 63000000)::bigint) as created_at
 from asked

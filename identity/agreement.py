@@ -11,7 +11,8 @@ from identity.rules import Rules, RulesError
 # l and r are rows of `people`.
 AGREEMENTS = """
     case when swapped then 'swapped'
-        else agree_first_name(l.first_name, l.first_names, r.first_name, r.first_names) end as
+        else agree_first_name(
+            l.first_name, l.first_names, l.first_is_name, r.first_name, r.first_names, r.first_is_name) end as
         first_name,
     case when swapped then 'swapped'
         else agree_last_name(l.last_name, l.last_names, r.last_name, r.last_names) end as last_name,

@@ -101,16 +101,13 @@ def between(con: duckdb.DuckDBPyConnection, left: str, right: str, rules: Rules)
         path = _path(strongest_tree(active), one, other)
     else:
         links = edges_between(con, left_customer, right_customer)
-    compared, vetoes = compare_records(
+    (compared,), vetoes = compare_records(
         con,
         rules,
-        (one, other),
+        [(one, other)],
         ([], [])
         if path
-        else tuple(
-            [n.node_key for n in nodes_of(con, c) if not n.is_visitor][:MAX_RECORDS]
-            for c in (left_customer, right_customer)
-        ),
+        else (_records(nodes_of(con, left_customer)), _records(nodes_of(con, right_customer))),
     )
     return Between(
         asked_for=(left.strip(), right.strip()),
@@ -127,6 +124,10 @@ def between(con: duckdb.DuckDBPyConnection, left: str, right: str, rules: Rules)
         blocked=_blocked(con, one, other),
         comparison=compared,
     )
+
+
+def _records(nodes: tuple[Node, ...]) -> list[str]:
+    return [node.node_key for node in nodes if not node.is_visitor][:MAX_RECORDS]
 
 
 def _find(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, list[str]]:

@@ -2,7 +2,8 @@
 
 A rule that asks for equal columns (`l.a = r.a and l.b = r.b`) becomes a 64-bit key of its own; a
 key shared by so many profiles that its pairs would outgrow the data is skipped and kept in
-crowded_keys, so that pairs grow with the records, never with their square.
+crowded_keys(name, hash, rule, profiles), so that pairs grow with the records, never with their
+square.
 """
 
 from __future__ import annotations
@@ -17,11 +18,8 @@ from identity.quoting import quoted
 from identity.rules import Rules
 
 # Pairs that a rule may propose: so many for each profile, and at least so many.
-PAIRS_PER_PROFILE = 20
-FEWEST_PAIRS = 1_000_000
-
-# What is kept of a key that is skipped: which one, of which rule, its value, how many share it.
-CROWDED = "name varchar, hash ubigint, rule varchar, key varchar, profiles bigint"
+PAIRS_PER_PROFILE = 10
+FEWEST_PAIRS = 200_000
 
 EQUAL = re.compile(r"\s*l\.\"?(\w+)\"?\s*=\s*r\.\"?(\w+)\"?\s*", re.IGNORECASE)
 STRANGERS = "l.entity_key <> r.entity_key"
@@ -34,9 +32,8 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
     found = []
     for index, rule in enumerate(_given(rules)):
         columns = _equal_columns(rule)
-        if columns is None:
-            condition = f"({rule})"
-        else:
+        condition = f"({rule})"
+        if columns is not None:
             condition = f"l.{_key(index, 'l', columns)} = r.{_key(index, 'r', columns)}"
         found.append({"blocking_rule": f"{condition} and {STRANGERS}"})
     return found
@@ -121,7 +118,7 @@ def skip_crowded(work: duckdb.DuckDBPyConnection, rules: Rules, limits: Mapping[
     """Take keys that more profiles share than `limits` allow out of `profiles`; create
     `crowded_keys`.
     """
-    work.execute(f"create or replace table crowded_keys ({CROWDED})")
+    create_crowded(work)
     for index, columns in keyed_columns(rules).items():
         left, right = keys_of(index, columns)
         work.execute(
@@ -137,30 +134,27 @@ def skip_crowded(work: duckdb.DuckDBPyConnection, rules: Rules, limits: Mapping[
         )
         if not work.execute("select count(*) from crowds").fetchall()[0][0]:
             continue
-        name_crowded(work, left, columns)
+        work.execute(
+            "insert into crowded_keys select $1, key, $2, profiles from crowds",
+            [left, _given(rules)[index]],
+        )
         for key in dict.fromkeys((left, right)):
             work.execute(
                 f"update profiles set {key} = null where {key} in (select key from crowds)"
             )
 
 
-def name_crowded(
-    work: duckdb.DuckDBPyConnection, left: str, columns: list[tuple[str, str]]
-) -> None:
-    """Add the keys of `crowds`(key, profiles) to `crowded_keys`, with the values that `profiles` has
-    for them.
-    """
-    values = ", ".join(quoted(name) for name, _ in columns)
+def create_crowded(work: duckdb.DuckDBPyConnection) -> None:
+    """Create `crowded_keys`, empty: which key of which rule is skipped, and how many share it."""
     work.execute(
-        f"""
-        insert into crowded_keys
-        select $1, c.key, $2, min(concat_ws(' + ', {values})), any_value(c.profiles)
-        from profiles as p
-        join crowds as c on c.key = p.{left}
-        group by c.key
-        """,
-        [left, " + ".join(dict.fromkeys(name for pair in columns for name in pair))],
+        "create or replace table crowded_keys"
+        " (name varchar, hash ubigint, rule varchar, profiles bigint)"
     )
+
+
+def rule_of(rules: Rules, index: int) -> str:
+    """Return the text of a blocking rule."""
+    return _given(rules)[index]
 
 
 def _given(rules: Rules) -> list[str]:

@@ -201,7 +201,19 @@ def judge_values(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
         anti join {warehouse}.identity_state.unnamed using (node_key)
         """
     )
-    block_values(work, rules)
+    work.execute(
+        f"""
+        create or replace table carried_ids as
+        select identifier_type, identifier_value as value, node_key
+        from {warehouse}.identity.identifiers
+        semi join (select node_key from ids) as i using (node_key)
+        anti join changed using (node_key)
+        where identifier_type = 'email'
+        union all
+        select identifier_type, value, node_key from changed_ids where identifier_type = 'email'
+        """
+    )
+    block_values(work, rules, "carried_ids")
     work.execute(
         f"""
         create or replace table statuses as
@@ -396,7 +408,24 @@ def link_touched(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
             using (node_key)
         """
     )
-    count_people(work, "open_ids")
+    # values are counted by the names that were given
+    work.execute(
+        f"""
+        create or replace table named as
+        with unread as (
+            select node_key, first_name, last_name from renewed_unnamed
+            union all
+            select node_key, first_name, last_name from {warehouse}.identity_state.unnamed
+            semi join (select node_key from people) as p using (node_key)
+            anti join (select node_key from changed union all select node_key from renewed) as r
+                using (node_key)
+        )
+        from unread
+        union all
+        select node_key, first_name, last_name from people anti join unread using (node_key)
+        """
+    )
+    count_people(work, "open_ids", all_ids="open_ids", people="named")
     link_exactly(work, rules)
     work.execute(
         """

@@ -22,7 +22,7 @@ SYNONYMS: dict[str, frozenset[str]] = {
     "full_name": _names(
         "name full_name fullname complete_name person_name customer_name contact_name name_full "
         "display_name primary_name_full client_name patient_name nombre_completo nom_complet "
-        "first_and_surname vollname names"
+        "first_and_surname vollname native_name_full native_name names"
     ),
     "first_name": _names(
         "first_name firstname first fname given_name givenname given forename forenames "
@@ -94,7 +94,7 @@ MANY = frozenset({"email", "phone", "identifier", "attribute", "ignored"})
 IDENTIFIERS = _names(
     "ssn sin nin nhs passport license licence id_number ssnum tin taxid loyalty card "
     "account member membership voter ncid cookie userid customerid npi mrn cpf curp dni nie "
-    "sec soc"
+    "sec soc anonymous visitor device"
 )
 
 # ... unless one of these says that it only describes one.

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from identity.agreement import compare, find_conflicts
 from identity.firewall import attach_identifiers
-from identity.model import PRIOR
 from identity.normalise import build_people, load_macros
 from identity.quoting import quoted
 from identity.rules import Rules
+from identity.scoring import Level, Model, levels_of, read_model
 
 # What is shown of a comparison, as columns of canonical.contacts.
 SHOWN = {
@@ -69,23 +70,27 @@ def _listed(words: list[str]) -> str:
 def compare_records(
     con: duckdb.DuckDBPyConnection,
     rules: Rules,
-    pair: tuple[str, str],
-    customers: tuple[list[str], ...] = ([], []),
-) -> tuple[Comparison | None, list[tuple[str, str, str]]]:
-    """Return how the two records of `pair` compare (None if one is no contact), and which records of
-    two `customers` (lists of contact keys) are in conflict: (left_key, right_key, rule).
+    pairs: Sequence[tuple[str, str]],
+    customers: tuple[list[str], list[str]] = ([], []),
+) -> tuple[list[Comparison | None], list[tuple[str, str, str]]]:
+    """Return how the two records of each pair compare (None if one is no contact), and which
+    records of two `customers` (contact keys) are in conflict: (left_key, right_key, rule).
     """
     name = str(con.execute("select current_database()").fetchall()[0][0])
     work = con.cursor()
     work.execute("attach ':memory:' as comparing")
     try:
         work.execute("use comparing")
-        keys = sorted({*pair, *customers[0], *customers[1]})
+        keys = sorted({*(key for pair in pairs for key in pair), *customers[0], *customers[1]})
         _gather(work, quoted(name), rules, keys)
         known = {str(k) for (k,) in work.execute("select node_key from people").fetchall()}
-        compared = None
-        if known.issuperset(pair):
-            compared = _score(work, quoted(name), pair)
+        contacts = [pair for pair in pairs if known.issuperset(pair)]
+        model = read_model(work, quoted(name))
+        scored = {}
+        if model is not None and contacts:
+            for pair, levels in zip(contacts, levels_of(work, model, contacts), strict=True):
+                scored[pair] = _score(work, quoted(name), model, pair, levels)
+        compared = [scored.get(pair) for pair in pairs]
         return compared, _conflicts(work, quoted(name), rules, customers)
     finally:
         work.execute(f"use {quoted(name)}")
@@ -125,105 +130,33 @@ def _gather(work: duckdb.DuckDBPyConnection, source: str, rules: Rules, keys: li
     attach_identifiers(work, rules)
 
 
-@dataclass(frozen=True)
-class _Level:
-    """A level of a comparison in the last run's model."""
-
-    label: str
-    condition: str
-    weight: float
-    household: float
-
-
-@dataclass(frozen=True)
-class _Model:
-    """The last run's model: log2 odds of one person, and of one household, for two at random."""
-
-    start: float
-    household_start: float | None
-    comparisons: dict[str, list[_Level]]
-
-    def total(self, weight: float, household: float) -> float:
-        """The log2 odds of one person against strangers and against two of one household."""
-        if self.household_start is None:
-            return weight
-        return -math.log2(2**-weight + 2 ** (self.household_start + household))
-
-
-def _model(work: duckdb.DuckDBPyConnection, source: str) -> _Model | None:
-    rows = work.execute(
-        f"""
-        select comparison, label, sql_condition, is_null_level, match_weight, household_weight
-        from {source}.identity.model
-        order by comparison, level
-        """
-    ).fetchall()
-    comparisons: dict[str, list[_Level]] = {}
-    start: tuple[float, float | None] | None = None
-    for name, label, condition, is_null, weight, household in rows:
-        if name == PRIOR:
-            start = (float(weight), household)
-            continue
-        known = (0.0, 0.0) if is_null else (float(weight), float(household or 0.0))
-        comparisons.setdefault(name, []).append(_Level(label, condition, *known))
-    return _Model(*start, comparisons) if start is not None and comparisons else None
-
-
-def _levels(
-    work: duckdb.DuckDBPyConnection, model: _Model, pairs: list[tuple[str, str]]
-) -> list[list[_Level]]:
-    """The level of each comparison that holds for each of `pairs`, in their order."""
-    columns = [str(row[0]) for row in work.execute("describe people").fetchall()]
-    sides = ", ".join(
-        f"{side}.{quoted(c)} as {quoted(f'{c}_{side}')}" for c in columns for side in "lr"
-    )
-    cases = []
-    for levels in model.comparisons.values():
-        tests = [
-            f"when {'true' if x.condition.strip().upper() == 'ELSE' else x.condition} then {i}"
-            for i, x in enumerate(levels)
-        ]
-        cases.append(f"case {' '.join(tests)} end")
-    rows = work.execute(
-        f"""
-        select {", ".join(cases)}
-        from (
-            select {sides}, position
-            from (select unnest($1::varchar[]) as left_key, unnest($2::varchar[]) as right_key,
-                generate_subscripts($1::varchar[], 1) as position)
-            join people as l on l.node_key = left_key
-            join people as r on r.node_key = right_key)
-        order by position
-        """,
-        [[left for left, _ in pairs], [right for _, right in pairs]],
-    ).fetchall()
-    return [
-        [levels[at] for levels, at in zip(model.comparisons.values(), row, strict=True)]
-        for row in rows
-    ]
-
-
 def _score(
-    work: duckdb.DuckDBPyConnection, source: str, pair: tuple[str, str]
-) -> Comparison | None:
-    model = _model(work, source)
-    if model is None:
-        return None
-    (found,) = _levels(work, model, [pair])
+    work: duckdb.DuckDBPyConnection,
+    source: str,
+    model: Model,
+    pair: tuple[str, str],
+    found: list[Level],
+) -> Comparison:
     stored, stored_total = _stored(work, source, pair)
     given = _given(work, pair)
     steps = []
     for name, level in zip(model.comparisons, found, strict=True):
         left, right = given.get(name, (None, None))
-        weight = stored.get(name, level.weight) if level.weight else 0.0
-        steps.append(Step(name, left, right, level.label, round(weight, 2)))
+        weight = stored.get(name, level.weight)
+        label = level.label
+        if weight and not level.weight:  # records that are surely one person's are scored as one
+            label = "by other records of theirs"
+        if weight or left or right:
+            steps.append(Step(name, left, right, label, round(weight, 2)))
     weight = model.start + sum(step.weight for step in steps)
     total = model.total(weight, sum(level.household for level in found))
     if stored_total is not None:
         total = stored_total
     if abs(total - weight) >= 0.05:
-        doubt = "two of one household are alike, too"
-        steps.append(Step("household", None, None, doubt, round(total - weight, 2)))
+        why = "two of one household would be, too"
+        if total > weight:
+            why = "by other records of theirs"
+        steps.append(Step("household", None, None, why, round(total - weight, 2)))
     return Comparison(
         left_key=pair[0],
         right_key=pair[1],
@@ -277,7 +210,10 @@ def _given(
 
 
 def _conflicts(
-    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, customers: tuple[list[str], ...]
+    work: duckdb.DuckDBPyConnection,
+    source: str,
+    rules: Rules,
+    customers: tuple[list[str], list[str]],
 ) -> list[tuple[str, str, str]]:
     left, right = customers
     if not left or not right:
@@ -305,11 +241,11 @@ def _not_overruled(
     of its profiles; here by record).
     """
     limits = {r.name: r.unless_probability for r in rules.conflicts if r.unless_probability}
-    model = _model(work, source)
+    model = read_model(work, source)
     if model is None or not limits or not found:
         return found
     kept = []
-    judged = _levels(work, model, [(left, right) for left, right, _ in found])
+    judged = levels_of(work, model, [(left, right) for left, right, _ in found])
     for veto, levels in zip(found, judged, strict=True):
         total = model.total(
             sum(level.weight for level in levels), sum(level.household for level in levels)

@@ -239,8 +239,9 @@ def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) 
                 on s.identifier_type = h.identifier_type and s.value = h.identifier_value
             where action = 'value links nobody'
             union all
-            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
-            from crowded_keys
+            select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
+                'too many pairs to look at'
+            from crowded_keys group by rule
             union all
             select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
                 'date counts as missing'
@@ -264,7 +265,7 @@ def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) 
             )
             having count(*) > 0
         )
-        select distinct
+        select
             left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
             kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
         from held

@@ -14,7 +14,7 @@ LEAST_FIRST_NAMES, LEAST_LAST_NAMES, LEAST_LENGTH = 2, 1, 3
 
 
 def fill_names(work: duckdb.DuckDBPyConnection) -> None:
-    """Fill what is missing of the names in `people` from `people.email` with `known_names`; create
+    """Fill what is missing of the names in `people` from `people.email` with `frequent_names`; create
     email_names(email, first_name, last_name), and unnamed: the filled rows as they were.
     """
     _read_names(work)
@@ -25,10 +25,12 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
             p.* replace (
                 coalesce(p.first_name, f.first_name) as first_name,
                 coalesce(p.last_name, f.last_name) as last_name,
-                coalesce(p.first_name, f.first_name)[1] as first_initial,
-                coalesce(p.last_name, f.last_name)[1] as last_initial,
-                name_code(coalesce(p.first_name, f.first_name)) as first_code,
-                name_code(coalesce(p.last_name, f.last_name)) as last_code,
+                coalesce(p.first_initial, f.first_name[1]) as first_initial,
+                coalesce(p.last_initial, f.last_name[1]) as last_initial,
+                coalesce(p.first_code, name_code(f.first_name)) as first_code,
+                coalesce(p.last_code, name_code(f.last_name)) as last_code,
+                case when p.first_name is null and f.first_name is not null
+                    then coalesce(known.is_name, false) else p.first_is_name end as first_is_name,
                 case when p.first_name is null and f.first_name is not null
                     then list_sort(list_distinct(
                         list_append(coalesce(nick.full_forms, []), f.first_name)))
@@ -45,6 +47,7 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
                 or length(f.first_name) = 1 and p.first_name[1] = f.first_name
                 or length(p.first_name) = 1 and f.first_name[1] = p.first_name)
         left join name_nicknames as nick on nick.short_form = f.first_name
+        left join known_names as known on known.name = f.first_name
         """
     )
     work.execute(
@@ -61,10 +64,10 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
 
 
 def count_names(work: duckdb.DuckDBPyConnection) -> None:
-    """Create known_names(kind, name, written, n): the names that are common enough in `people`."""
+    """Create frequent_names(kind, name, written, n): the names that are common enough in `people`."""
     work.execute(
         f"""
-        create or replace table known_names as
+        create or replace table frequent_names as
         select 'first' as kind, first_name as name, first_name as written, count(*) as n
         from people
         where length(first_name) >= {LEAST_LENGTH}
@@ -84,9 +87,9 @@ def _read_names(work: duckdb.DuckDBPyConnection) -> None:
     work.execute(
         """
         create or replace table email_names as
-        with firsts as (select name, n from known_names where kind = 'first'),
+        with firsts as (select name, n from frequent_names where kind = 'first'),
         lasts as (
-            select name, written as last_name, n from known_names where kind = 'last'
+            select name, written as last_name, n from frequent_names where kind = 'last'
         ),
         addresses as (
             select distinct email, fold_name(regexp_replace(email_local, '[0-9]+', ' ', 'g')) as words

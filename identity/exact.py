@@ -11,7 +11,8 @@ import duckdb
 from identity.agreement import compare, rule_error
 from identity.rules import ExactRule, Rules
 
-# Above this many records with the very same columns, each is compared with the first of them only.
+# Above this many records with the very same columns, or profiles with the same value, each is
+# compared with the first of them only.
 PAIRWISE_LIMIT = 20
 
 
@@ -74,7 +75,10 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             where list_contains($1::varchar[], i.identifier_type)
         ),
         profiles as (
-            select * from carriers where node_key = profile_key
+            select *, row_number() over (
+                partition by identifier_type, value order by node_key) as position
+            from carriers
+            where node_key = profile_key
         ),
         pairs as (
             select identifier_type, value, profile_key as left_key, node_key as right_key,
@@ -86,7 +90,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 and r.is_verified
             from profiles as l
             join profiles as r using (identifier_type, value)
-            where l.node_key < r.node_key
+            where l.position < r.position and (l.position = 1 or r.position <= $2)
         ),
         worded as (
             select
@@ -111,7 +115,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join people as l on l.node_key = w.left_key
         join people as r on r.node_key = w.right_key
         """,
-        [list(rules.of_strength("strong", "contact_point"))],
+        [list(rules.of_strength("strong", "contact_point")), PAIRWISE_LIMIT],
     )
 
 

@@ -120,13 +120,15 @@ def _settle(con: duckdb.DuckDBPyConnection, column: Column) -> Column:
             where {value} is not null
         )
         select count(*), coalesce(avg((
-            coalesce(a.birth_text = b.birth_text, false)
-            or len(list_intersect(a.names, b.names)) >= least(len(a.names), len(b.names), 2)
+            coalesce(a.birth_text = b.birth_text, false) or coalesce(a.email = b.email, false)
+            or coalesce(len(list_intersect(a.names, b.names))
+                >= least(len(a.names), len(b.names), 2), false)
         )::int), 0)
         from sharing
         join who as a on a.row_number = l
         join who as b on b.row_number = r
-        where len(a.names) > 0 and len(b.names) > 0
+        where (len(a.names) > 0 and len(b.names) > 0)
+            or (a.email is not null and b.email is not null)
         """
     ).fetchall()[0]
     hinted = column.field == "identifier"

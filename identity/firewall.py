@@ -13,9 +13,9 @@ import duckdb
 from identity.rules import Rules
 
 
-def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def block_values(work: duckdb.DuckDBPyConnection, rules: Rules, all_ids: str = "ids") -> None:
     """Decide which values link nobody, from the rules' lists and from how many people carry each
-    value.
+    value of `ids`. `all_ids` is the table of all that their carriers have, if `ids` is not.
     """
     work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
     work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
@@ -24,7 +24,7 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         work.execute("insert into caps values (?, ?)", [name, rule.max_people])
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
-    count_people(work, "ids")
+    count_people(work, "ids", all_ids=all_ids)
     work.execute(
         f"""
         create or replace table blocked as
@@ -54,7 +54,9 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     )
 
 
-def count_people(work: duckdb.DuckDBPyConnection, ids: str) -> None:
+def count_people(
+    work: duckdb.DuckDBPyConnection, ids: str, *, all_ids: str, people: str = "people"
+) -> None:
     """Create `value_people`: how many people carry each value of table `ids`.
 
     People are told apart by initials: typos and most nicknames then do not count as other people,
@@ -65,12 +67,19 @@ def count_people(work: duckdb.DuckDBPyConnection, ids: str) -> None:
         create or replace table value_people as
         select
             i.identifier_type, i.value,
-            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
+            -- who has no name is told apart by the address; people have two
+            greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+            ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
         from {ids} as i
-        join people as p using (node_key)
-        group by all
+        join {people} as p using (node_key)
+        left join (
+            select node_key, min(value) as value from {all_ids}
+            where identifier_type = 'email' group by all
+        ) as e using (node_key)
+        group by i.identifier_type, i.value
         """
     )
 
@@ -136,7 +145,9 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                         or contains(email_letters, last_name)
                         or contains(email_letters, first_name), true))
                 then email_local
-            end as email_nick
+            end as email_nick,
+            -- the number without what a country code may have added
+            right(phone, 9) as phone_tail
         from worded
         """,
         [list(rules.of_strength("strong"))],

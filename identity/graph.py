@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from identity.agreement import compare, find_conflicts
-from identity.clusters import cluster, components
+from identity.clusters import cluster
+from identity.decided import coded, follow_decisions
 from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
@@ -23,10 +24,9 @@ from identity.rules import Rules
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
 OVERRIDE_WEIGHT = 40.0
 NEVER = "never_link"
-NO_LIMIT = 2**62
 
 if TYPE_CHECKING:
-    from identity.clusters import Codes, Weights
+    from identity.clusters import Codes
     from identity.training import Model
 
 
@@ -196,6 +196,7 @@ def _partition(
     _register(work, {"group_key": groups})
     conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
+    frail = probability < rules.guards.weak_bridge
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
         chosen = within & (probability >= threshold)
@@ -207,41 +208,13 @@ def _partition(
             conflicts=conflicts,
             max_size=limit,
             sizes=sizes,
+            frail=frail[chosen],
         )
         kept = labels[name][left] == labels[name][right]
-        labels[name] = _follow_decisions(
+        labels[name] = follow_decisions(
             work, labels[name], left[kept], right[kept], weight[kept], is_entity=is_entity
         )
     _register(work, labels)
-
-
-def _follow_decisions(
-    work: duckdb.DuckDBPyConnection,
-    labels: Codes,
-    left: Codes,
-    right: Codes,
-    weight: Weights,
-    *,
-    is_entity: bool,
-) -> Codes:
-    """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
-    bring a pair of `forbidden` together; the edges are those within `labels`.
-
-    Decisions come after the evidence: who is alike one of two that are linked stays with them,
-    though the other alone would have been in conflict. What evidence joins is an entity and is
-    scored as one; what is forced together is not.
-    """
-    forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
-    count = len(labels)
-    if len(forced[0]) + len(forbidden[0]) == 0:
-        return labels
-    decided = cluster(
-        count, left, right, weight, conflicts=forbidden, max_size=NO_LIMIT, forced=forced
-    )
-    if not is_entity:
-        return decided
-    still = decided[left] == decided[right]
-    return components(count, left[still], right[still])
 
 
 def _conflicts(
@@ -283,22 +256,7 @@ def _conflicts(
         """
     )
     _compare_more(work, rules, "group_pairs", model)
-    return _coded(work, "vetoes")
-
-
-def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
-    """The pairs of a table as codes of their entities, without those within one."""
-    coded = work.sql(
-        f"""
-        select distinct l.code as "left", r.code as "right"
-        from {pairs} as p
-        join entities as l on l.node_key = p.left_key
-        join entities as r on r.node_key = p.right_key
-        where l.code <> r.code
-        order by all
-        """
-    ).to_arrow_table()
-    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
+    return coded(work, "vetoes")
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
@@ -330,6 +288,16 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     work.execute(
         """
         create or replace table pool as
+        with sized as (
+            select *, count(*) over (partition by cluster_key) as records from members
+        ),
+        apart as (
+            select distinct least(l.cluster_key, r.cluster_key) as left_cluster,
+                greatest(l.cluster_key, r.cluster_key) as right_cluster
+            from vetoes as v
+            join members as l on l.node_key = v.left_key
+            join members as r on r.node_key = v.right_key
+        )
         select
             p.* exclude (shared, details),
             -- every value here is one of our own words; details are JSON already
@@ -344,14 +312,20 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 when p.match_probability < $1 then 'below_threshold'
                 when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
                     then 'too_large'
-                when l.cluster_key <> r.cluster_key then 'conflict: with_another_member'
+                when l.cluster_key = r.cluster_key then null
+                when c.left_cluster is not null then 'conflict: with_another_member'
+                when l.records + r.records > $3 then 'too_large'
+                else 'weak_bridge'
             end as inactive_reason,
             inactive_reason is null as is_active
         from pool as p
         join agreements as a using (left_key, right_key)
         left join vetoes as v using (left_key, right_key)
-        join members as l on l.node_key = p.left_key
-        join members as r on r.node_key = p.right_key
+        join sized as l on l.node_key = p.left_key
+        join sized as r on r.node_key = p.right_key
+        left join apart as c
+            on c.left_cluster = least(l.cluster_key, r.cluster_key)
+            and c.right_cluster = greatest(l.cluster_key, r.cluster_key)
         """,
-        [rules.thresholds.customer_id, NEVER],
+        [rules.thresholds.customer_id, NEVER, rules.guards.max_cluster_size],
     )

@@ -16,7 +16,7 @@ from datetime import datetime
 
 import duckdb
 
-from identity import changes, deltas, scoring, trained
+from identity import changes, deltas, neighbours, trained
 from identity.agreement import compare
 from identity.blocking import has_only_keys
 from identity.changes import UnforeseenError, add_records
@@ -93,7 +93,7 @@ def advance(
     step("entities")
     _unite_again(work, warehouse, rules)
     step("probabilistic evidence")
-    scoring.score_touched(work, warehouse, rules, model)
+    neighbours.score_touched(work, warehouse, rules, model)
     step("cluster")
     _cluster_again(work, warehouse, rules, model)
     deltas.attach_visitors_again(work, warehouse, rules)

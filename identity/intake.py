@@ -56,7 +56,9 @@ def build_contacts(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) ->
     if _count_distinct(con, source) > MANY_SOURCES:
         source = "null::varchar"
     _parse_dates(con, _first(columns, "birth_date"), source)
-    address = _first(columns, "address")
+    # a street with commas is a whole address
+    street = _first(columns, "street")
+    address = f"coalesce({_first(columns, 'address')}, case when contains({street}, ',') then {street} end)"
     box = _first(columns, "po_box")
     con.execute(
         f"""
@@ -78,7 +80,7 @@ def build_contacts(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) ->
             {_first(columns, "sex")} as sex,
             coalesce(
                 nullif(concat_ws(' ', {_first(columns, "street_number")},
-                    {_first(columns, "street")}), ''),
+                    split_part({street}, ',', 1)), ''),
                 'po box ' || {box}, split_part({address}, ',', 1)) as address_line1,
             coalesce({_first(columns, "city")},
                 nullif(trim(split_part({address}, ',', 2)), '')) as city,
@@ -208,9 +210,9 @@ def _parse_dates(con: duckdb.DuckDBPyConnection, value: str, source: str) -> Non
                 case when h.day_first > h.month_first
                     or (h.day_first = h.month_first and h.dots) then s.a else s.b end as day,
                 case
-                    when length(s.year) = 4 then s.year
-                    when s.year > strftime(current_date, '%y') then '19' || s.year
-                    else '20' || s.year
+                    when length(s.year) = 4 and s.year > '0099' then s.year
+                    when right(s.year, 2) > strftime(current_date, '%y') then '19' || right(s.year, 2)
+                    else '20' || right(s.year, 2)
                 end as year
             from split as s
             left join habits as h using (source, shape)

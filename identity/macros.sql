@@ -62,7 +62,7 @@ create or replace macro reads_alike(a_names, b_names) as
   len(list_filter(a_names, lambda x: len(list_filter(b_names, lambda y:
     jaro_winkler_similarity(x, y) >= 0.85)) > 0)) > 0;
 
-create or replace macro agree_first_name(a, a_names, b, b_names) as (
+create or replace macro agree_first_name(a, a_names, a_is_name, b, b_names, b_is_name) as (
   case
     when a is null or b is null then 'missing'
     when a = b then 'exact'
@@ -73,6 +73,9 @@ create or replace macro agree_first_name(a, a_names, b, b_names) as (
     when length(b) = 1 then
       case when len(list_filter(a_names, lambda n: n[1] = b)) > 0 then 'initial' else 'different' end
     when list_has_any(a_names, b_names) then 'nickname'
+    -- Maria and Marie, Mark and Marsha: two names that everybody knows are not one with a slip
+    when a_is_name and b_is_name then
+      case when jaro_winkler_similarity(a, b) >= 0.85 then 'unclear' else 'different' end
     when least(length(a), length(b)) >= 3 and (starts_with(a, b) or starts_with(b, a)) then 'nickname'
     when jaro_winkler_similarity(a, b) >= 0.9 or (least(length(a), length(b)) >= 3 and damerau_levenshtein(a, b) <= 1)
       or (least(length(a), length(b)) >= 6 and damerau_levenshtein(a, b) <= 2) then 'typo'

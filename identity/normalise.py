@@ -3,9 +3,10 @@
 people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its full forms, and how
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
 birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
-house_number, street_key (street and postcode or city), postcode, city, region, country_code, the names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
-starts with x_, folded): a row per contact that is not deleted. The firewall
-adds the contact points it lets through.
+house_number, street_key (street and postcode or city), postcode, city, region, country_code, the
+names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
+starts with x_, folded): a row per contact that is not deleted. The firewall adds the contact points
+it lets through.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def build_people(
                 contact_key as node_key, source_system, birth_date, country_code, city, region,
                 fold_name(first_name) as first_given,
                 fold_name(last_name) as last_given,
-                full_name,
+                -- 王小明: the family name first, in one letter, and no space
+                case when regexp_full_match(full_name, '\\p{{Han}}{{2,4}}')
+                    then full_name[1] || ', ' || full_name[2:] else full_name end as full_name,
                 fold_street(address_line1) as street,
                 fold_postcode(postal_code, country_code) as postcode,
                 {optional}{extras}
@@ -152,14 +155,15 @@ def build_people(
         select
             node_key, source_system,
             n.first_name,
-            n.first_name[1] as first_initial,
-            name_code(n.first_name) as first_code,
+            coalesce(first_latin.latin, n.first_name)[1] as first_initial,
+            name_code(coalesce(first_latin.latin, n.first_name)) as first_code,
+            coalesce(known.is_name, false) as first_is_name,
             list_sort(list_distinct(list_filter([n.first_name, first_latin.latin]
                 || coalesce(nick.full_forms, []), lambda w: w is not null))) as first_names,
             middle_words as middle_name,
             n.last_name,
-            n.last_name[1] as last_initial,
-            name_code(n.last_name) as last_code,
+            coalesce(last_latin.latin, n.last_name)[1] as last_initial,
+            name_code(coalesce(last_latin.latin, n.last_name)) as last_code,
             list_sort(list_distinct(list_filter([n.last_name, last_latin.latin]
                 || string_split(n.last_name, ' '), lambda w: length(w) > 1))) as last_names,
             coalesce(given_suffix, last_suffix, first_suffix) as suffix,
@@ -191,6 +195,7 @@ def build_people(
         left join name_nicknames as nick on nick.short_form = n.first_name
         left join name_latin as first_latin on first_latin.name = n.first_name
         left join name_latin as last_latin on last_latin.name = n.last_name
+        left join known_names as known on known.name = n.first_name
         """,
         {
             "titles": list(rules.names.titles),
@@ -248,6 +253,16 @@ def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """,
         [list(short_forms), list(full_forms)],
     )
+    # names that everybody knows: two of them that look alike are two names, not one with a slip
+    work.execute(
+        """
+        create or replace table known_names as
+        select distinct fold_name(name) as name, true as is_name
+        from (select unnest($1::varchar[]) as name)
+        where fold_name(name) is not null
+        """,
+        [[*short_forms, *full_forms]],
+    )
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
     work.executemany(
         "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
@@ -262,7 +277,9 @@ def _load_latin(work: duckdb.DuckDBPyConnection, source: str) -> None:
         from (
             select unnest(string_split(fold_name(name), ' ')) as word
             from (
-                select distinct unnest([first_name, last_name, full_name]) as name
+                select distinct unnest([first_name, last_name, full_name,
+                    case when regexp_full_match(full_name, '\\p{{Han}}{{2,4}}')
+                        then full_name[1] || ' ' || full_name[2:] end]) as name
                 from {source}.canonical.contacts
             )
             where regexp_matches(name, '[^\x00-\u024f]')

@@ -17,14 +17,14 @@ MAX_PROFILES = 8
 
 # Columns that are filled in together, the leading one first: a street with its postcode.
 TOGETHER = (
-    ("first_name", "first_names", "first_initial", "first_code"),
+    ("first_name", "first_names", "first_initial", "first_code", "first_is_name"),
     ("last_name", "last_names", "last_initial", "last_code"),
     ("birth_text", "birth_date", "birth_year"),
     ("postcode", "street", "house_number", "street_key", "city", "region"),
 )
 LISTS = ("emails", "phones", "strong_ids")
 EMAIL = ("email", "email_local", "email_nick", "email_digits")
-OWN = ("node_key", "source_system", *LISTS, *EMAIL, "phone")
+OWN = ("node_key", "source_system", *LISTS, *EMAIL, "phone", "phone_tail")
 
 
 def build_profiles(work: duckdb.DuckDBPyConnection) -> None:
@@ -72,7 +72,8 @@ def build_profiles(work: duckdb.DuckDBPyConnection) -> None:
         several as (
             select
                 n.entity_key, p.record_key, p.source_system, {scalars},
-                {", ".join(f"f.{name}" for name in LISTS)}, {emails}, t.phone
+                {", ".join(f"f.{name}" for name in LISTS)}, {emails}, t.phone,
+                right(t.phone, 9) as phone_tail
             from needed as n
             join combinations as p
                 on p.entity_key = n.entity_key and p.position = 1 + (n.number - 1) % n.combinations

@@ -92,6 +92,7 @@ class Guards:
     max_cluster_size: int
     max_birth_date_share: float
     min_birth_date_count: int
+    weak_bridge: float
     max_changed_share: float = 1.0
 
 
@@ -284,12 +285,17 @@ def _thresholds(section: Section) -> Thresholds:
 
 def _guards(section: Section) -> Guards:
     section.only(
-        "max_cluster_size", "max_birth_date_share", "min_birth_date_count", "max_changed_share"
+        "max_cluster_size",
+        "max_birth_date_share",
+        "min_birth_date_count",
+        "weak_bridge",
+        "max_changed_share",
     )
     return Guards(
         max_cluster_size=section.whole("max_cluster_size", 2),
         max_birth_date_share=section.number("max_birth_date_share", 0, 1),
         min_birth_date_count=section.whole("min_birth_date_count", 1),
+        weak_bridge=section.number("weak_bridge", 0, 1),
         max_changed_share=section.number("max_changed_share", 0, 1)
         if "max_changed_share" in section
         else 1.0,

@@ -30,7 +30,7 @@ CREATE = """
     create table if not exists identity_state.models (
         model_id varchar, trains_on varchar, content json, records bigint, trained_at timestamp,
         reason varchar);
-    create table if not exists identity_state.known_names (
+    create table if not exists identity_state.frequent_names (
         model_id varchar, kind varchar, name varchar, written varchar, n bigint)"""
 
 
@@ -164,14 +164,14 @@ def in_force(
 
 
 def name_people(work: duckdb.DuckDBPyConnection, warehouse: str, known: Trained | None) -> None:
-    """Create `known_names`: those of the model, or those of `people` where a new one is trained."""
+    """Create `frequent_names`: those of the model, or those of `people` where a new one is trained."""
     if known is None:
         count_names(work)
         return
     work.execute(
         f"""
-        create or replace table known_names as
-        select kind, name, written, n from {warehouse}.identity_state.known_names
+        create or replace table frequent_names as
+        select kind, name, written, n from {warehouse}.identity_state.frequent_names
         where model_id = $1
         """,
         [known.model_id],
@@ -196,7 +196,7 @@ def load(con: duckdb.DuckDBPyConnection, rules: Rules, version: str) -> Trained 
         select content
         from identity_state.models
         where trains_on = ?
-            and model_id in (select model_id from identity_state.known_names)
+            and model_id in (select model_id from identity_state.frequent_names)
         order by trained_at desc, rowid desc
         limit 1
         """,
@@ -243,10 +243,10 @@ def keep(
         ],
     )
     # names that no model in the store goes by any more are of no use; those of nobody keep a row
-    con.execute(f"delete from {target}.identity_state.known_names")
+    con.execute(f"delete from {target}.identity_state.frequent_names")
     con.execute(
-        f"insert into {target}.identity_state.known_names"
-        " select $1, kind, name, written, n from known_names union all"
+        f"insert into {target}.identity_state.frequent_names"
+        " select $1, kind, name, written, n from frequent_names union all"
         " select $1, 'none', '', '', 0",
         [trained.model_id],
     )

@@ -48,6 +48,7 @@ BASES = {
     "emails": "email",
     "email_nick": "email",
     "phones": "phone",
+    "phone_tail": "phone",
     "street_key": "street",
 }
 

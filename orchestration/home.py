@@ -39,6 +39,14 @@ class Home:
         return self.root / "identity" / "overrides.yml"
 
     @property
+    def labels(self) -> Path:
+        return self.root / "identity" / "labels.csv"
+
+    @property
+    def charts(self) -> Path:
+        return self.data / "charts"
+
+    @property
     def warehouse(self) -> Path:
         return self.data / "warehouse" / "mainstem.duckdb"
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from identity.between import Between
 from identity.comparison import Comparison
-from identity.explain import Link, Node
+from identity.explain import Link
 
 BAR = 24
 """Characters of the longest bar."""
@@ -27,7 +27,7 @@ def show(console: Console, found: Between) -> None:
         _show_reasons(console, found)
     if found.comparison is not None:
         console.print()
-        waterfall(console, found.comparison, found.left, found.right)
+        waterfall(console, found.comparison)
     console.print()
 
 
@@ -99,10 +99,10 @@ def _why(link: Link) -> str:
     return reason.replace("_", " ")
 
 
-def waterfall(console: Console, compared: Comparison, left: Node, right: Node) -> None:
+def waterfall(console: Console, compared: Comparison) -> None:
     """Print two records side by side, and what each field adds to the odds that they are one."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("", left.node_key, right.node_key, "agreement"):
+    for title in ("", compared.left_key, compared.right_key, "agreement"):
         table.add_column(title, overflow="fold")
     table.add_column("weight", justify="right")
     table.add_column("")

@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from identity import configs, evaluate, steering
+from identity import configs, evaluate, rollback, steering
 from orchestration import sample
+from orchestration.defs import pictures
 from orchestration.runtime import Mainstem
 from orchestration.warehouse import quote
 
@@ -62,8 +63,12 @@ def build() -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("identity"), mainstem.warehouse() as con:
-            steered = _steer(context, mainstem, con)
+            config = configs.read(mainstem.home.rules, mainstem.home.overrides)
+            steered = _steer(context, mainstem, con, config)
             summary = steered.summary
+            if not (summary.unchanged and mainstem.home.charts.exists()):
+                pictures.draw(mainstem, con, config)
+            shown = pictures.metadata(mainstem, con)
             rows = {
                 table: con.execute(f"select count(*) from identity.{quote(table)}").fetchall()[0][0]
                 for table in TABLES
@@ -77,6 +82,7 @@ def build() -> Any:
                 f"identifiers of type {unknown} link nobody: identity/rules.yml does not name it"
                 " (the type is the `identifier` in a staging column's meta)"
             )
+        mainstem.facts["notes"] = list(steered.notes)
         for note in steered.notes:
             mainstem.progress.say(note)
         for waiting in steered.left_out:
@@ -86,6 +92,7 @@ def build() -> Any:
         for table in TABLES:
             metadata: dict[str, Any] = {"dagster/row_count": rows[table]}
             if table == "crosswalk":
+                metadata |= shown
                 metadata["mainstem/state"] = "unchanged" if summary.unchanged else "resolved"
                 if score is not None:
                     metadata |= {"precision": score.precision, "recall": score.recall}
@@ -109,17 +116,18 @@ def downstream(definitions: dg.Definitions) -> set[dg.AssetKey]:
 
 
 def _steer(
-    context: dg.AssetExecutionContext, mainstem: Mainstem, con: duckdb.DuckDBPyConnection
+    context: dg.AssetExecutionContext,
+    mainstem: Mainstem,
+    con: duckdb.DuckDBPyConnection,
+    config: configs.Config,
 ) -> steering.Steered:
     """Resolve as the run's tag asks: `apply`, `rollback to <run>`, or, without one, as ever."""
-    home = mainstem.home
     asked = context.run.tags.get(IDENTITY_TAG, "run")
-    config = configs.read(home.rules, home.overrides)
     how: Any = steering.run
     if asked == "apply":
         how = steering.apply
     elif asked.startswith(configs.ROLLBACK):
-        how = partial(steering.rollback, to=asked.removeprefix(configs.ROLLBACK))
+        how = partial(rollback.rollback, to=asked.removeprefix(configs.ROLLBACK))
     steered: steering.Steered = how(
         con,
         config=config,
