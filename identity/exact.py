@@ -66,8 +66,11 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         with carriers as (
             select
                 i.identifier_type, i.value, i.is_verified, i.node_key,
+                -- one shop's card 17 is not another's
+                case when list_contains($2::varchar[], i.identifier_type)
+                    then p.source_system else '' end as scope,
                 min(i.node_key) over (
-                    partition by i.identifier_type, i.value, i.is_verified,
+                    partition by i.identifier_type, i.value, scope, i.is_verified,
                         p.first_name, p.last_name, p.birth_date, p.suffix
                 ) as profile_key
             from open_ids as i
@@ -76,7 +79,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         ),
         profiles as (
             select *, row_number() over (
-                partition by identifier_type, value order by node_key) as position
+                partition by identifier_type, value, scope order by node_key) as position
             from carriers
             where node_key = profile_key
         ),
@@ -89,8 +92,8 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             select l.identifier_type, l.value, l.node_key, r.node_key, l.is_verified
                 and r.is_verified
             from profiles as l
-            join profiles as r using (identifier_type, value)
-            where l.position < r.position and (l.position = 1 or r.position <= $2)
+            join profiles as r using (identifier_type, value, scope)
+            where l.position < r.position and (l.position = 1 or r.position <= $3)
         ),
         worded as (
             select
@@ -115,7 +118,11 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join people as l on l.node_key = w.left_key
         join people as r on r.node_key = w.right_key
         """,
-        [list(rules.of_strength("strong", "contact_point")), PAIRWISE_LIMIT],
+        [
+            list(rules.of_strength("strong", "contact_point")),
+            [i.identifier_type for i in rules.identifiers if i.scoped_to_source],
+            PAIRWISE_LIMIT,
+        ],
     )
 
 

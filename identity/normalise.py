@@ -4,9 +4,9 @@ people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its f
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
 birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
 house_number, street_key (street and postcode or city), postcode, city, region, country_code, the
-names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
-starts with x_, folded): a row per contact that is not deleted. The firewall adds the contact points
-it lets through.
+names' initials and codes (first_initial, first_code, ...), whether everybody knows the first name
+(first_is_name), and every column of contacts whose name starts with x_, folded): a row per contact
+that is not deleted. The firewall adds the contact points it lets through.
 """
 
 from __future__ import annotations
@@ -258,10 +258,10 @@ def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """
         create or replace table known_names as
         select distinct fold_name(name) as name, true as is_name
-        from (select unnest($1::varchar[]) as name)
+        from (select unnest($1::varchar[] || $2::varchar[]) as name)
         where fold_name(name) is not null
         """,
-        [[*short_forms, *full_forms]],
+        [list(short_forms), list(full_forms)],
     )
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
     work.executemany(

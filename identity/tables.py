@@ -175,6 +175,12 @@ def prepare(
             from shared_devices as d
             join node_numbers as n on n.number = d.node_key
             union all
+            select 'too_many_values', h.identifier_type, min(n.node_key), max(h.found),
+                'customer came apart into its surest parts'
+            from hoarders as h
+            join node_numbers as n on n.number = h.cluster_key
+            group by h.identifier_type, h.cluster_key
+            union all
             select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
                 'too many pairs to look at'
             from crowded_keys group by rule
