@@ -8,7 +8,7 @@ and exact_edges of which at least one record is touched. Every other exact edge 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -164,8 +164,10 @@ def decide(
     return warnings
 
 
-def judge_values(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Create `statuses` and `value_ids` (all carriers of the values in it)."""
+def judge_values(
+    work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules, usual: Mapping[str, int]
+) -> None:
+    """Create `statuses` and `value_ids` (all carriers of the values in it); `usual` is the model's."""
     work.execute(
         f"""
         create or replace table ids as
@@ -213,7 +215,7 @@ def judge_values(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) 
         select identifier_type, value, node_key from changed_ids where identifier_type = 'email'
         """
     )
-    block_values(work, rules, "carried_ids")
+    block_values(work, rules, usual, "carried_ids")
     work.execute(
         f"""
         create or replace table statuses as

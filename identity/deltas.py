@@ -239,6 +239,16 @@ def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) 
                 on s.identifier_type = h.identifier_type and s.value = h.identifier_value
             where action = 'value links nobody'
             union all
+            select 'too_many_values', h.identifier_type, h.cluster_key, max(h.found),
+                'customer came apart into its surest parts'
+            from hoarders as h
+            group by h.identifier_type, h.cluster_key
+            union all
+            select kind, identifier_type, identifier_value, node_count, action
+            from {warehouse}.identity.held_clusters
+            where kind = 'too_many_values'
+                and identifier_value not in (select node_key from reopened)
+            union all
             select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
                 'too many pairs to look at'
             from crowded_keys group by rule

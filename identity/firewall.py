@@ -8,19 +8,33 @@ through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from identity.quoting import text
 from identity.rules import NO_CAP, Rules
+
+# Nobody's name is spelled in more ways than this.
+SPELLINGS = 8
 
 # A value of so many people is never too crowded by its distribution alone; and how many times what
 # all but one in a thousand values carry is.
 FEWEST_PEOPLE, UNUSUAL = 5, 3
 
 
-def block_values(work: duckdb.DuckDBPyConnection, rules: Rules, all_ids: str = "ids") -> None:
+def block_values(
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    usual: Mapping[str, int] | None = None,
+    all_ids: str = "ids",
+) -> None:
     """Decide which values link nobody, from the rules' lists and from how many people carry each
-    value of `ids`. `all_ids` is the table of all that their carriers have, if `ids` is not.
+    value of `ids`.
+
+    Creates usual(identifier_type, usual_people), how many people a value of each type has at most,
+    unless it is given: the model keeps it. `all_ids` is the table of all that their carriers have,
+    if `ids` is not.
     """
     work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
     work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
@@ -30,6 +44,7 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules, all_ids: str = "
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
     count_people(work, "ids", all_ids=all_ids)
+    _find_usual(work, usual)
     work.execute(
         f"""
         create or replace table blocked as
@@ -40,19 +55,12 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules, all_ids: str = "
                 and v.value = i.value
             where v.value is not null or {_looks_blocked(rules)}
         ),
-        -- where the rules give no cap, the values themselves do: far beyond what next to all carry
-        usual as (
-            select identifier_type,
-                greatest({FEWEST_PEOPLE}, {UNUSUAL} * quantile_disc(people, 0.999)) as usual_people
-            from value_people
-            group by all
-        ),
         crowded as (
             select identifier_type, value, 'too_many_people' as reason
             from value_people
             join caps using (identifier_type)
-            join usual using (identifier_type)
-            where people > least(max_people, usual_people)
+            left join usual using (identifier_type)
+            where people > least(max_people, coalesce(usual_people, max_people))
         ),
         found as (
             from listed
@@ -64,6 +72,28 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules, all_ids: str = "
         join ids using (identifier_type, value)
         group by all
         """
+    )
+
+
+def _find_usual(work: duckdb.DuckDBPyConnection, usual: Mapping[str, int] | None) -> None:
+    # where the rules give no cap, the values themselves do: far beyond what next to all carry
+    if usual is None:
+        work.execute(
+            f"""
+            create or replace table usual as
+            select identifier_type,
+                greatest({FEWEST_PEOPLE}, {UNUSUAL} * quantile_disc(people, 0.999)) as usual_people
+            from value_people
+            group by all
+            """
+        )
+        return
+    work.execute(
+        """
+        create or replace table usual as
+        select unnest($1::varchar[]) as identifier_type, unnest($2::bigint[]) as usual_people
+        """,
+        [list(usual), list(usual.values())],
     )
 
 
@@ -82,7 +112,10 @@ def count_people(
             i.identifier_type, i.value,
             -- who has no name is told apart by the address; people have two
             greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
-                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2,
+                -- people with the same initials are several all the same, if there are so many names
+                count(distinct coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, ''))
+                    // {SPELLINGS}
             ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count

@@ -83,7 +83,7 @@ def advance(
     changes.normalise_changes(work, warehouse, rules)
     warnings = changes.decide(work, warehouse, job.overrides)
     step("firewall")
-    changes.judge_values(work, warehouse, rules)
+    changes.judge_values(work, warehouse, rules, model.usual)
     trained.name_people(work, warehouse, model)
     changes.renew(work, warehouse, rules)
     _watch(work, warehouse, rules, model)
@@ -116,8 +116,16 @@ def _watch(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules, model:
             using (node_key)
         """
     )
-    why = trained.drift(rules, model, *trained.watch(work, "watched"))
-    work.execute("drop view watched")
+    work.execute(
+        f"""
+        create or replace temp view watched_ids as
+        select identifier_type from {warehouse}.identity.identifiers anti join changed using (node_key)
+        union all
+        select identifier_type from changed_ids
+        """
+    )
+    why = trained.drift(rules, model, *trained.watch(work, "watched", "watched_ids"))
+    work.execute("drop view watched; drop view watched_ids")
     if why is not None:
         raise UnforeseenError(why)
 
@@ -321,11 +329,25 @@ def _cluster_again(
             or right_key in (select node_key from reached);
         """
     )
+    work.execute(
+        """
+        create or replace table open_ids as
+        select node_key, identifier_type, value, true as is_contact
+        from now_ids
+        semi join wanted using (node_key)
+        where is_open
+        """
+    )
     build_profiles(work)
     compare(work, "exact_edges", "agreements")
     begin_vetoes(work, rules)
     cluster_contacts(work, rules, model.model)
-    work.execute("delete from members where node_key not in (select node_key from reached)")
+    work.execute(
+        """
+        delete from members where node_key not in (select node_key from reached);
+        delete from hoarders where cluster_key not in (select node_key from reached)
+        """
+    )
 
 
 def _scope(work: duckdb.DuckDBPyConnection) -> Scope:

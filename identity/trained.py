@@ -24,7 +24,7 @@ from identity.rules import Rules
 from identity.training import Model
 
 # What is compared to say whether the data is still what the model was trained on.
-WATCHED = ("birth_text", "email", "phone", "postcode", "street", "city")
+WATCHED = ("birth_text", "postcode", "street", "city")
 
 CREATE = """
     create table if not exists identity_state.models (
@@ -39,14 +39,15 @@ class Trained:
     """A model and what it was decided from.
 
     `frequencies` is the share of each term by column, for terms more frequent than `rarest`, which
-    all others count as; `limits` the most profiles that may share a key, by the key's name;
-    `filled` the share of records that have each watched column.
+    all others count as; `limits` the most profiles that may share a key, by the key's name; `usual`
+    the most people that a value of an identifier usually has; `filled` the share of records that have each watched column.
     """
 
     model: Model
     frequencies: Mapping[str, Mapping[str, float]]
     rarest: Mapping[str, float]
     limits: Mapping[str, int]
+    usual: Mapping[str, int]
     records: int
     filled: Mapping[str, float]
 
@@ -64,6 +65,7 @@ class Trained:
             "frequencies": self.frequencies,
             "rarest": self.rarest,
             "limits": self.limits,
+            "usual": self.usual,
             "records": self.records,
             "filled": self.filled,
         }
@@ -92,8 +94,17 @@ def learn(
             [max(total, 1), rarest[column]],
         ).fetchall()
         frequencies[column] = {str(term): round(float(share), 9) for term, share in rows}
-    records, filled = watch(work, "people")
-    return Trained(model, frequencies, rarest, dict(limits), records, filled)
+    usual = work.execute("select identifier_type, usual_people from usual order by all").fetchall()
+    records, filled = watch(work, "people", "ids")
+    return Trained(
+        model,
+        frequencies,
+        rarest,
+        dict(limits),
+        {str(kind): int(people) for kind, people in usual},
+        records,
+        filled,
+    )
 
 
 def frequency_tables(work: duckdb.DuckDBPyConnection, trained: Trained) -> dict[str, str]:
@@ -117,12 +128,20 @@ def frequency_tables(work: duckdb.DuckDBPyConnection, trained: Trained) -> dict[
     return tables
 
 
-def watch(con: duckdb.DuckDBPyConnection, people: str) -> tuple[int, dict[str, float]]:
-    """Return how many records there are and the share of them that has each watched column."""
+def watch(
+    con: duckdb.DuckDBPyConnection, people: str, ids: str
+) -> tuple[int, dict[str, float]]:
+    """Return how many records there are and the share of them that has each watched column, or an
+    identifier of each type (how many there are for each record, one at most).
+    """
     counts = ", ".join(f"count({c})" for c in WATCHED)
     records, *filled = con.execute(f"select count(*), {counts} from {people}").fetchall()[0]
-    shares = (round(int(n) / max(int(records), 1), 6) for n in filled)
-    return int(records), dict(zip(WATCHED, shares, strict=True))
+    kinds = con.execute(
+        f"select identifier_type, count(*) from {ids} group by all order by all"
+    ).fetchall()
+    found = [*zip(WATCHED, filled, strict=True), *((str(kind), n) for kind, n in kinds)]
+    shares = {name: round(min(int(n) / max(int(records), 1), 1.0), 6) for name, n in found}
+    return int(records), shares
 
 
 def drift(rules: Rules, trained: Trained, records: int, filled: Mapping[str, float]) -> str | None:
@@ -159,7 +178,7 @@ def in_force(
     known = load(con, rules, version)
     if known is None:
         return None, "the rules of the model changed"
-    why = drift(rules, known, *watch(work, "people"))
+    why = drift(rules, known, *watch(work, "people", "ids"))
     return (None, why) if why else (known, None)
 
 
@@ -217,6 +236,7 @@ def parse(text: str) -> Trained:
         frequencies=content["frequencies"],
         rarest=content["rarest"],
         limits=content["limits"],
+        usual=content["usual"],
         records=int(content["records"]),
         filled=content["filled"],
     )
