@@ -60,9 +60,7 @@ def link_probably(
         settings = model.settings | {"blocking_rules_to_generate_predictions": conditions}
         api = DuckDBAPI(work)
         # the rules file is checked already; Splink takes half a second for it
-        linker = Linker(
-            api.register("profiles"), settings, log_level=None, validate_settings=False
-        )
+        linker = Linker(api.register("profiles"), settings, log_level=None, validate_settings=False)
         for column, table in frequency_tables(work, trained).items():
             linker.table_management.register_term_frequency_lookup(api.register(table), column)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)

@@ -128,9 +128,7 @@ def frequency_tables(work: duckdb.DuckDBPyConnection, trained: Trained) -> dict[
     return tables
 
 
-def watch(
-    con: duckdb.DuckDBPyConnection, people: str, ids: str
-) -> tuple[int, dict[str, float]]:
+def watch(con: duckdb.DuckDBPyConnection, people: str, ids: str) -> tuple[int, dict[str, float]]:
     """Return how many records there are and the share of them that has each watched column, or an
     identifier of each type (how many there are for each record, one at most).
     """

@@ -46,7 +46,17 @@ TABLES = {
     "overrides": "*",
     "runs": "* exclude (started_at, finished_at)",
 }
-STATE = ("people", "unnamed", "crowded_keys", "entities", "keys", "nodes", "consent_forms", "forced", "forbidden")
+STATE = (
+    "people",
+    "unnamed",
+    "crowded_keys",
+    "entities",
+    "keys",
+    "nodes",
+    "consent_forms",
+    "forced",
+    "forbidden",
+)
 
 
 class Pair:
