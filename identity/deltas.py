@@ -92,7 +92,7 @@ def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules
         into="moving",
     )
     work.execute(
-        f"""
+        """
         create or replace table open_ids as
         select node_key, identifier_type, value, false as is_contact
         from visitor_ids
@@ -150,7 +150,7 @@ def prepare(
 ) -> None:
     """Create new_<table>: rows that replace those of the same scope, and the small tables whole."""
     work.execute(
-        f"""
+        """
         create or replace table new_identifiers as
         select
             i.node_key, i.identifier_type, i.value as identifier_value, i.given as given_value,

@@ -10,9 +10,7 @@ entities of a component, the nodes of a customer) is either looked at whole or n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 
 import duckdb
 
@@ -21,43 +19,11 @@ from identity.agreement import compare
 from identity.blocking import has_only_keys
 from identity.changes import UnforeseenError, add_records
 from identity.graph import begin_vetoes, cluster_contacts, unite
-from identity.overrides import Override
+from identity.job import Job, Scope
 from identity.profiles import build_profiles
 from identity.reach import spread_from
 from identity.rules import Rules
 from identity.trained import Trained
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a run resolves with; `row` is what is known of its row of identity.runs beforehand."""
-
-    rules: Rules
-    overrides: tuple[Override, ...]
-    run_id: str
-    run_number: int
-    version: str
-    now: datetime
-    row: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """How much an incremental run looked at: nodes that came, changed and went, and customers that
-    it made again.
-    """
-
-    new: int
-    changed: int
-    deleted: int
-    customers: int
-
-    def in_words(self) -> str:
-        """Say it in a line."""
-        return (
-            f"incremental: {self.new:,} new, {self.changed:,} changed, {self.deleted:,} deleted;"
-            f" {self.customers:,} customers touched"
-        )
 
 
 def advance(

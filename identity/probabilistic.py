@@ -50,7 +50,7 @@ def link_probably(
     with _quiet():
         conditions = blocking_rules(rules)
         if trained is None:
-            trained = learn(work, rules, train(work, rules, conditions), limits)
+            trained = learn(work, train(work, rules, conditions), limits)
         if is_partial:
             conditions = [
                 {"blocking_rule": f"{c['blocking_rule']} and (l.is_touched or r.is_touched)"}

@@ -22,24 +22,23 @@ def spread_from(
     """
     work.execute(f"create or replace table {into} as select distinct node_key from ({seeds})")
     work.execute(f"create or replace table frontier as from {into}")
-    steps = []
-    for link in links:
-        for near, far in (("left_key", "right_key"), ("right_key", "left_key")):
-            steps.append(
-                f"select l.{far} as node_key from ({link}) as l"
-                f" semi join frontier as f on f.node_key = l.{near}"
-            )
-    for group in groups:
-        steps.append(
-            f"""
-            select g.node_key
-            from ({group}) as g
-            semi join (
-                select g.group_key from ({group}) as g
-                semi join frontier using (node_key)
-            ) as chosen using (group_key)
-            """
-        )
+    steps = [
+        f"select l.{far} as node_key from ({link}) as l"
+        f" semi join frontier as f on f.node_key = l.{near}"
+        for link in links
+        for near, far in (("left_key", "right_key"), ("right_key", "left_key"))
+    ]
+    steps += [
+        f"""
+        select g.node_key
+        from ({group}) as g
+        semi join (
+            select g.group_key from ({group}) as g
+            semi join frontier using (node_key)
+        ) as chosen using (group_key)
+        """
+        for group in groups
+    ]
     while work.execute("select count(*) from frontier").fetchall()[0][0]:
         work.execute(
             f"""

@@ -1,8 +1,8 @@
 """What a run leaves in the warehouse for the next one, so that it need not begin again: the schema
 `identity_state`, which is never published.
 
-people, unnamed (rows of people before names were read from emails), entities, keys (of each profile), nodes (a hash of what came in), consent_forms, countries,
-crowded_keys,
+people, unnamed (rows of people before names were read from emails), entities, keys (of each
+profile), crowded_keys, nodes (a hash of what came in), consent_forms, countries,
 forced and forbidden as the last run had them; run: which run that was.
 
 Invariant: the state is written in the same transaction as the tables of `identity`, so the two

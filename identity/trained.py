@@ -40,7 +40,8 @@ class Trained:
 
     `frequencies` is the share of each term by column, for terms more frequent than `rarest`, which
     all others count as; `limits` the most profiles that may share a key, by the key's name; `usual`
-    the most people that a value of an identifier usually has; `filled` the share of records that have each watched column.
+    the most people that a value of an identifier usually has; `filled` the share of records that
+    have each watched column.
     """
 
     model: Model
@@ -72,9 +73,7 @@ class Trained:
         return json.dumps(content, sort_keys=True)
 
 
-def learn(
-    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model, limits: Mapping[str, int]
-) -> Trained:
+def learn(work: duckdb.DuckDBPyConnection, model: Model, limits: Mapping[str, int]) -> Trained:
     """Return the trained model with the term frequencies of `profiles` and what `people` is like."""
     frequencies: dict[str, dict[str, float]] = {}
     rarest: dict[str, float] = {}

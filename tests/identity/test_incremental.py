@@ -5,7 +5,7 @@ whatever came, changed and went, in whatever order.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from identity import blocking
-from identity.resolve import FULL, RunSummary, resolve
+from identity.resolve import FULL, RETRAIN, resolve
+from identity.summary import RunSummary
 
 FIRST = ["Alice", "Ali", "Bob", "Robert", "Carla", "Dan", "Dana", "Eve", None]
 LAST = ["Smith", "Smyth", "Jones", "Miller", "Lee", None]
@@ -70,9 +71,18 @@ class Pair:
             one.rules = replace(one.rules, splink=splink, guards=guards)
         self.runs = 0
 
-    def do(self, action: Callable[[Any], None]) -> None:
-        action(self.incremental)
-        action(self.full)
+    def do(self, method: str, *given: object, **values: object) -> None:
+        for one in (self.incremental, self.full):
+            getattr(one, method)(*given, **values)
+
+    def forget(self, key: str) -> None:
+        for one in (self.incremental, self.full):
+            one.con.execute("delete from canonical.contacts where contact_key = ?", [key])
+            one.con.execute("delete from canonical.identifiers where node_key = ?", [key])
+
+    def put(self, key: str, values: dict[str, Any]) -> None:
+        self.forget(key)
+        self.do("contact", key, **values)
 
     def resolve(self) -> RunSummary:
         """Resolve both, and compare all that they say."""
@@ -109,7 +119,8 @@ class Pair:
             raise AssertionError(f"{table}: only incremental {extra}; only full {missing}")
 
     def close(self) -> None:
-        self.do(lambda one: one.con.close())
+        for one in (self.incremental, self.full):
+            one.con.close()
 
 
 def person(draw: random.Random) -> dict[str, Any]:
@@ -128,44 +139,28 @@ def person(draw: random.Random) -> dict[str, Any]:
     }
 
 
-def forget(one: Any, key: str) -> None:
-    one.con.execute("delete from canonical.contacts where contact_key = ?", [key])
-    one.con.execute("delete from canonical.identifiers where node_key = ?", [key])
-
-
 def batch(pair: Pair, draw: random.Random, keys: list[str], size: int) -> None:
     """Add, change and delete contacts and visitors."""
     for _ in range(size):
         action = draw.random()
         if action < 0.5 or not keys:
             key = f"{draw.choice(['crm', 'shop'])}:{draw.randrange(10_000)}"
-            if key in keys:
-                continue
-            keys.append(key)
-            values = person(draw)
-            pair.do(lambda one, k=key, v=values: one.contact(k, **v))
+            if key not in keys:
+                keys.append(key)
+                pair.put(key, person(draw))
         elif action < 0.65:
-            key, values = draw.choice(keys), person(draw)
-
-            def change(one: Any, k: str = key, v: dict[str, Any] = values) -> None:
-                forget(one, k)
-                one.contact(k, **v)
-
-            pair.do(change)
+            pair.put(draw.choice(keys), person(draw))
         elif action < 0.85:
             key = keys.pop(draw.randrange(len(keys)))
-            is_marked = draw.random() < 0.5
-            pair.do(lambda one, k=key, m=is_marked: one.delete(k) if m else forget(one, k))
+            if draw.random() < 0.5:
+                pair.do("delete", key)
+            else:
+                pair.forget(key)
         else:
             name = f"v{draw.randrange(12)}"
             values = {"user_id": draw.choice(USERS), "email": draw.choice(EMAILS)}
-            given = {k: v for k, v in values.items() if v and draw.random() < 0.6}
-
-            def visit(one: Any, n: str = name, g: dict[str, str] = given) -> None:
-                forget(one, f"anon:{n}")
-                one.visitor(n, **g)
-
-            pair.do(visit)
+            pair.forget(f"anon:{name}")
+            pair.do("visitor", name, **{k: v for k, v in values.items() if v})
 
 
 @pytest.fixture
@@ -195,9 +190,96 @@ def test_incremental_equals_full(
             batch(pair, draw, keys, size)
             if len(keys) > 2 and draw.random() < 0.4:
                 pair.resolve()
-                action = draw.choice(["never_link", "always_link"])
-                pair.do(lambda one, a=action: one.decide(a, keys[0], keys[1]))
-                pair.do(lambda one: setattr(one, "overrides", one.overrides[-1:]))
+                pair.do("decide", draw.choice(["never_link", "always_link"]), keys[0], keys[1])
+                for one in (pair.incremental, pair.full):
+                    one.overrides = one.overrides[-1:]
             pair.resolve()
     finally:
         pair.close()
+
+
+@pytest.fixture
+def pair(new_warehouse: Callable[[], Any]) -> Iterator[Pair]:
+    made = Pair(new_warehouse)
+    yield made
+    made.close()
+
+
+def crowd(pair: Pair, count: int = 12) -> None:
+    """People who have nothing to do with one another, so that few changes are few."""
+    for number in range(count):
+        pair.put(
+            f"crm:crowd{number}",
+            {
+                "first_name": f"{'abcdefghijklm'[number]}lmar",
+                "last_name": f"{'nopqrstuvwxyz'[number]}ansen",
+                "birth_date": date(1950 + number, 3, 4),
+                "email": f"mail{number}@crowd.org",
+                "country_code": "US",
+            },
+        )
+
+
+def test_what_a_deleted_contact_held_together_comes_apart(
+    pair: Pair, smith: dict[str, Any]
+) -> None:
+    crowd(pair)
+    pair.put("crm:1", {**smith, "email": "alice@a.org"})
+    pair.put("web:2", {"first_name": "Alice", "email": "alice@a.org", "phone": "617 555 0101"})
+    pair.put("app:3", {"first_name": "Alice", "phone": "617 555 0101"})
+    pair.resolve()
+    before = pair.incremental.ids()
+    assert before["crm:1"] == before["web:2"] == before["app:3"]
+    pair.forget("web:2")
+    summary = pair.resolve()
+    after = pair.incremental.ids()
+    assert summary.scope is not None
+    assert "web:2" not in after
+    assert after["crm:1"] == before["crm:1"] != after["app:3"]
+    assert {k: v for k, v in after.items() if "crowd" in k} == {
+        k: v for k, v in before.items() if "crowd" in k
+    }
+
+
+def test_a_run_says_what_it_looked_at(pair: Pair, smith: dict[str, Any]) -> None:
+    crowd(pair)
+    pair.put("crm:1", {**smith, "email": "alice@a.org"})
+    pair.resolve()
+    pair.put("web:2", {**smith, "email": "alice@a.org"})
+    scope = pair.resolve().scope
+    assert scope is not None
+    assert scope.in_words() == "incremental: 1 new, 0 changed, 0 deleted; 1 customers touched"
+
+
+def test_what_only_a_full_run_can_do_is_done_and_said(pair: Pair) -> None:
+    crowd(pair)
+    pair.resolve()
+    pair.put("crm:1", {"first_name": "Ann", "country_code": "DE"})
+    summary = pair.resolve()
+    assert summary.scope is None
+    assert summary.notes == (
+        "everything was resolved anew: contacts live in other countries than before",
+    )
+
+
+def models(one: Any) -> list[tuple[str, int]]:
+    rows = one.con.execute("select reason, records from identity_state.models").fetchall()
+    return [(str(reason), int(records)) for reason, records in rows]
+
+
+def test_a_model_is_kept_until_the_data_drifts_or_somebody_asks(
+    warehouse: Any, smith: dict[str, Any]
+) -> None:
+    for number in range(6):
+        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Smith{number}"})
+    warehouse.resolve()
+    warehouse.contact("crm:6", **smith)
+    warehouse.resolve()
+    assert [records for _, records in models(warehouse)] == [6]
+    for number in range(7, 12):
+        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Jones{number}"})
+    assert warehouse.resolve().notes[-1].startswith("the model was trained anew: trained on 6")
+    warehouse.con.execute("update canonical.contacts set birth_date = null")
+    assert "birth_text" in warehouse.resolve().notes[-1]
+    resolve(warehouse.con, warehouse.rules, run_id="run-9", now=datetime(2026, 8, 1), mode=RETRAIN)
+    assert [reason for reason, _ in models(warehouse)][-1] == "asked for"
