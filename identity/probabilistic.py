@@ -13,7 +13,14 @@ from typing import Any
 
 import duckdb
 
-from identity.blocking import blocking_rules, build_keys, find_limits, keep_keys, skip_crowded
+from identity.blocking import (
+    blocking_rules,
+    build_keys,
+    create_crowded,
+    find_limits,
+    keep_keys,
+    skip_crowded,
+)
 from identity.quoting import quoted
 from identity.rules import Rules
 from identity.trained import Trained, frequency_tables, learn
@@ -40,6 +47,7 @@ def link_probably(
     create_edges(work)
     if not is_partial:
         keep_keys(work, build_keys(work, rules))
+        create_crowded(work)
     if _count(work, "profiles") < 2:
         return trained
     if not is_partial:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import duckdb
 
 from identity import trained
-from identity.blocking import create_crowded
 from identity.normalise import EXTRA, OPTIONAL
 
 SCHEMA = "identity_state"
@@ -105,7 +104,6 @@ def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         " and database_name = current_database()"
     ).fetchall():
         work.execute("create table profile_keys (entity_key bigint)")
-        create_crowded(work)
 
 
 def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:

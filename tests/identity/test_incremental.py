@@ -272,13 +272,14 @@ def test_a_model_is_kept_until_the_data_drifts_or_somebody_asks(
     warehouse: Any, smith: dict[str, Any]
 ) -> None:
     for number in range(6):
-        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Smith{number}"})
+        born = date(1950 + number, 3, 4)
+        warehouse.contact(f"crm:{number}", **{**smith, "first_name": FIRST[number], "birth_date": born})
     warehouse.resolve()
     warehouse.contact("crm:6", **smith)
     warehouse.resolve()
     assert [records for _, records in models(warehouse)] == [6]
     for number in range(7, 12):
-        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Jones{number}"})
+        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Jones{'abcdefghijkl'[number]}"})
     assert warehouse.resolve().notes[-1].startswith("the model was trained anew: trained on 6")
     warehouse.con.execute("update canonical.contacts set birth_date = null")
     assert "birth_text" in warehouse.resolve().notes[-1]
