@@ -42,12 +42,12 @@ def keep_old_edges(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules
         select i.node_key, i.identifier_type, i.value, s.reason is null
         from changed_ids as i
         join statuses as s using (identifier_type, value);
-        create or replace temp view now_contacts as
+        create or replace table now_visitors as
         select node_key from {warehouse}.identity_state.nodes
         anti join changed using (node_key)
-        where is_contact
+        where not is_contact
         union all
-        select node_key from changed where is_contact
+        select node_key from changed where is_there and not is_contact
         """
     )
 
@@ -64,7 +64,7 @@ def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules
         create or replace table visitor_ids as
         select node_key, identifier_type, value, identifier_type || ':' || value as group_key
         from now_ids
-        anti join now_contacts using (node_key)
+        semi join now_visitors using (node_key)
         where is_open and identifier_type in ({types or "''"});
         create or replace table moving_values as
         select identifier_type, value from statuses
@@ -103,7 +103,7 @@ def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules
         semi join (
             select identifier_type, value from visitor_ids semi join moving using (node_key)
         ) as v on v.identifier_type = i.identifier_type and v.value = i.value
-        semi join now_contacts using (node_key)
+        anti join now_visitors using (node_key)
         where i.is_open;
         create or replace table nodes as select node_key, false as is_contact from moving
         """
@@ -116,8 +116,9 @@ def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules
         """,
         links=(),
         groups=(
-            f"select node_key, customer_id as group_key from {warehouse}.identity.crosswalk",
-            "select node_key, customer_id as group_key"
+            # an id that retired leads from those who had it to those who may have it again
+            f"select node_key, customer_id as group_key from {warehouse}.identity.crosswalk"
+            " union all select node_key, customer_id"
             f" from {warehouse}.identity.crosswalk_history where customer_id is not null",
         ),
         into="scope_nodes",

@@ -70,6 +70,7 @@ def assign_ids(
         from {previous}.identity.history as h
         left join {previous}.identity.runs as r using (run_id)
         where h.event in ('created', 'split')
+            and to_customer_id in (select customer_id from kept_members)
         group by all
         """
     )
@@ -133,21 +134,23 @@ def assign_ids(
 def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
     work.execute(
         f"""
-        create or replace table used_ids as
+        create or replace temp view used_ids as
         select customer_id from old_members
-        union
+        union all
         select from_customer_id from {previous}.identity.history where from_customer_id is not null
-        union
+        union all
         select to_customer_id from {previous}.identity.history where to_customer_id is not null
         """
     )
     # An id that was ever used is not given again: salt the few that would be.
     taken = work.execute(
         """
+        with wanted as (select customer_id from cluster_ids where is_new)
         select cluster_key
         from cluster_ids
         where is_new and (
-            customer_id in (select customer_id from used_ids)
+            customer_id in (select customer_id from used_ids
+                where customer_id in (select customer_id from wanted))
             or customer_id in (select customer_id
                 from cluster_ids group by customer_id having count(*) > 1))
         order by cluster_key

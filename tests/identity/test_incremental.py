@@ -172,12 +172,12 @@ def small_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
-@given(seed=st.integers(0, 10**6), steps=st.lists(st.integers(1, 6), min_size=2, max_size=4))
+@given(seed=st.integers(0, 10**6), steps=st.lists(st.integers(1, 6), min_size=2, max_size=3))
 def test_incremental_equals_full(
     new_warehouse: Callable[[], Any], small_keys: None, seed: int, steps: list[int]
 ) -> None:
@@ -235,21 +235,14 @@ def test_what_a_deleted_contact_held_together_comes_apart(
     summary = pair.resolve()
     after = pair.incremental.ids()
     assert summary.scope is not None
+    assert (
+        summary.scope.in_words() == "incremental: 0 new, 0 changed, 1 deleted; 2 customers touched"
+    )
     assert "web:2" not in after
     assert after["crm:1"] != after["app:3"]
     assert {k: v for k, v in after.items() if "crowd" in k} == {
         k: v for k, v in before.items() if "crowd" in k
     }
-
-
-def test_a_run_says_what_it_looked_at(pair: Pair, smith: dict[str, Any]) -> None:
-    crowd(pair)
-    pair.put("crm:1", {**smith, "email": "alice@a.org"})
-    pair.resolve()
-    pair.put("web:2", {**smith, "email": "alice@a.org"})
-    scope = pair.resolve().scope
-    assert scope is not None
-    assert scope.in_words() == "incremental: 1 new, 0 changed, 0 deleted; 1 customers touched"
 
 
 def test_what_only_a_full_run_can_do_is_done_and_said(pair: Pair) -> None:
@@ -273,13 +266,17 @@ def test_a_model_is_kept_until_the_data_drifts_or_somebody_asks(
 ) -> None:
     for number in range(6):
         born = date(1950 + number, 3, 4)
-        warehouse.contact(f"crm:{number}", **{**smith, "first_name": FIRST[number], "birth_date": born})
+        warehouse.contact(
+            f"crm:{number}", **{**smith, "first_name": FIRST[number], "birth_date": born}
+        )
     warehouse.resolve()
     warehouse.contact("crm:6", **smith)
     warehouse.resolve()
     assert [records for _, records in models(warehouse)] == [6]
     for number in range(7, 12):
-        warehouse.contact(f"crm:{number}", **{**smith, "last_name": f"Jones{'abcdefghijkl'[number]}"})
+        warehouse.contact(
+            f"crm:{number}", **{**smith, "last_name": f"Jones{'abcdefghijkl'[number]}"}
+        )
     assert warehouse.resolve().notes[-1].startswith("the model was trained anew: trained on 6")
     warehouse.con.execute("update canonical.contacts set birth_date = null")
     assert "birth_text" in warehouse.resolve().notes[-1]
