@@ -14,7 +14,7 @@ from identity.blocking import (
     keys_of,
     rule_of,
 )
-from identity.changes import UnforeseenError, add_records
+from identity.changes import UnforeseenError
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
 from identity.rules import Rules
@@ -67,9 +67,17 @@ def _profile(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules, enti
         from chosen
         """
     )
-    add_records(work, warehouse, "entities")
     work.execute(
-        "create or replace table people as from records semi join entities using (node_key)"
+        f"""
+        create or replace table people as
+        select * from records semi join entities using (node_key)
+        union all by name
+        select * from {warehouse}.identity_state.people
+        where node_key in (
+            select node_key from entities
+            anti join (select node_key from changed union all select node_key from records)
+                using (node_key))
+        """
     )
     build_profiles(work)
     keep_keys(work, build_keys(work, rules))
