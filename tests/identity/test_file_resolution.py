@@ -17,14 +17,52 @@ from click.testing import CliRunner
 from identity.file_resolution import FileReport, resolve_files, write_clusters
 from identity.rules import Rules
 
-FIRST = (
-    "oliver amelia harry isla george ava noah mia jack grace leo freya arthur lily oscar ella"
-    " theodore rosie jasper phoebe rupert beatrice cedric imogen".split()
-)
-LAST = (
-    "harrington whitcombe okafor lindqvist castellano brennan takahashi delacroix novak fairbanks"
-    " oyelaran petrovic hammond sinclair vandermeer costigan abernathy zielinski".split()
-)
+FIRST = [
+    "oliver",
+    "amelia",
+    "harry",
+    "isla",
+    "george",
+    "ava",
+    "noah",
+    "mia",
+    "jack",
+    "grace",
+    "leo",
+    "freya",
+    "arthur",
+    "lily",
+    "oscar",
+    "ella",
+    "theodore",
+    "rosie",
+    "jasper",
+    "phoebe",
+    "rupert",
+    "beatrice",
+    "cedric",
+    "imogen",
+]
+LAST = [
+    "harrington",
+    "whitcombe",
+    "okafor",
+    "lindqvist",
+    "castellano",
+    "brennan",
+    "takahashi",
+    "delacroix",
+    "novak",
+    "fairbanks",
+    "oyelaran",
+    "petrovic",
+    "hammond",
+    "sinclair",
+    "vandermeer",
+    "costigan",
+    "abernathy",
+    "zielinski",
+]
 HEADER = [
     "rec",
     "given_name",
@@ -59,7 +97,7 @@ def people() -> list[list[str]]:
     rng = random.Random(3)
     rows = []
     person = 0
-    for household in range(130):
+    for _ in range(130):
         last = rng.choice(LAST) + rng.choice(["", "", "son", "ton"])
         home = [
             str(rng.randrange(1, 300)),
