@@ -175,7 +175,7 @@ def in_force(
         return None, "asked for"
     known = load(con, rules, version)
     if known is None:
-        return None, "the rules of the model changed"
+        return None, "no model was kept for these rules"
     why = drift(rules, known, *watch(work, "people", "ids"))
     return (None, why) if why else (known, None)
 
