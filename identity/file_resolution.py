@@ -110,6 +110,7 @@ def resolve_files(
         with_findings(rules, findings),
         run_id="file",
         now=now or datetime.now(UTC),
+        keeps_state=False,
         progress=progress,
     )
     largest = con.execute(
