@@ -44,3 +44,14 @@
 {# What follows the first `marker` in a text, up to an `&`; null where it is not there. #}
 {% macro text_after(column, marker) %}{{ return(adapter.dispatch('text_after')(column, marker)) }}{% endmacro %}
 {% macro duckdb__text_after(column, marker) %}nullif(regexp_extract({{ column }}, '{{ marker }}([^&]*)', 1), ''){% endmacro %}
+
+{# The value of the first of these query parameters that a URL has; null where it has none. #}
+{% macro url_parameter(column, names) %}{{ return(adapter.dispatch('url_parameter')(column, names)) }}{% endmacro %}
+{% macro duckdb__url_parameter(column, names) %}nullif(regexp_extract({{ column }}, '[?&](?:{{ names | join('|') }})=([^&#]*)', 1), ''){% endmacro %}
+
+{% macro seconds_between(earlier, later) %}{{ return(adapter.dispatch('seconds_between')(earlier, later)) }}{% endmacro %}
+{% macro duckdb__seconds_between(earlier, later) %}((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0){% endmacro %}
+
+{# The last value that is not null in the rows before this one. #}
+{% macro last_known_before(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known_before')(column, partition_by, order_by)) }}{% endmacro %}
+{% macro duckdb__last_known_before(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and 1 preceding){% endmacro %}
