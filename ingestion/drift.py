@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from ingestion.rows import Load
+from ingestion.sources import SourceTable
 from ingestion.sql import literal, stored_table
 
 _SAMPLE_ROWS = 1000
@@ -17,7 +18,8 @@ def note(con: duckdb.DuckDBPyConnection, load: Load, header: tuple[str, ...]) ->
     `header` has the undeclared names that the file itself lists, which may all be empty. The type
     is a guess from up to 1,000 values. A column that is declared by now is forgotten.
     """
-    stored, mine = stored_table(load.table), f"_load_id = {literal(load.load_id)}"
+    stored, mine = stored_table(load.table), load.mine
+    loaded_at, origin = load.delivery.loaded_at, load.delivery.origin
     place = [load.table.source, load.table.name]
     known = [name for c in load.table.columns for name in (c.name, *c.aliases)]
     con.execute(
@@ -38,16 +40,26 @@ def note(con: duckdb.DuckDBPyConnection, load: Load, header: tuple[str, ...]) ->
         kind = _type(con, f"from {stored} where {mine} and _extra is not null", name)
         if name in seen:
             con.execute(
-                "update ops.drift set last_seen_at = ?::timestamp, origin = ?, sample_type = ? "
+                "update ops.drift set last_seen_at = ?, origin = ?, sample_type = ? "
                 "where source = ? and table_name = ? and column_name = ?",
-                [load.loaded_at, load.origin, kind, *place, name],
+                [loaded_at, origin, kind, *place, name],
             )
         else:
             con.execute(
-                "insert into ops.drift values (?, ?, ?, ?, ?, ?::timestamp, ?::timestamp)",
-                [*place, name, kind, load.origin, load.loaded_at, load.loaded_at],
+                "insert into ops.drift values (?, ?, ?, ?, ?, ?, ?)",
+                [*place, name, kind, origin, loaded_at, loaded_at],
             )
     return tuple(name for name in names if name not in seen)
+
+
+def standing(con: duckdb.DuckDBPyConnection, table: SourceTable) -> tuple[tuple[str, str], ...]:
+    """The undeclared columns of a table that are known today, each with its likely type."""
+    found = con.execute(
+        "select column_name, sample_type from ops.drift where source = ? and table_name = ? "
+        "order by column_name",
+        [table.source, table.name],
+    ).fetchall()
+    return tuple((name, kind) for name, kind in found)
 
 
 def _type(con: duckdb.DuckDBPyConnection, rows: str, name: str) -> str:

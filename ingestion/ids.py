@@ -60,6 +60,17 @@ def fingerprint(types: dict[str, str], names: tuple[str, ...] = ()) -> str:
     return f"hash({', '.join(parts)})"
 
 
+def telling(con: duckdb.DuckDBPyConnection, types: dict[str, str], stored: str) -> tuple[str, ...]:
+    """The first column that has another value in each of 2,000 rows of a FROM clause, if any.
+
+    Where no value of it repeats in any row, no row does; and one column takes a third of the time.
+    """
+    counts = ", ".join(f"count(distinct {fingerprint(types, (name,))})" for name in types)
+    found = con.execute(f"select count(*), {counts} from (select * {stored} limit 2000)")
+    rows, *distinct = found.fetchall()[0]
+    return tuple(name for name, n in zip(types, distinct, strict=True) if n == rows)[:1]
+
+
 def repeats(con: duckdb.DuckDBPyConnection, hashes: str, rows: int) -> bool:
     """Whether a query's one column of UBIGINTs, `rows` of them, has any value twice.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import duckdb
 
+from ingestion import stored
 from ingestion.sources import SourceTable
-from ingestion.sql import quoted, raw_view, stored_table
+from ingestion.sql import quoted, stored_table
 
 PREFIX = "warehouse://"
 
@@ -24,10 +25,8 @@ def origin(table: SourceTable) -> str:
     return PREFIX + (table.ingest.location if table.ingest else "")
 
 
-def ensure(
-    con: duckdb.DuckDBPyConnection, table: SourceTable, columns: str, record_id: str
-) -> None:
-    """An empty view of those columns (as CREATE TABLE wants them), unless the table is shown."""
+def ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
+    """An empty view of those columns, unless the table is shown."""
     shown = con.execute(
         "select 1 from ops.loads where source = ? and table_name = ? and origin = ? "
         "and status = 'loaded'",
@@ -39,11 +38,8 @@ def ensure(
     for name in (f"{table.schema}.{table.name}", f"{table.schema}.{table.name} outranked"):
         con.execute(f"drop table if exists ingestion.{quoted(name)}")
     # A view over an empty table is the plainest way to give columns their types.
-    con.execute(f"create table {stored_table(table)} ({columns})")
-    con.execute(
-        f"create or replace view {raw_view(table)} as "
-        f"select *, {record_id} as _record_id from {stored_table(table)}"
-    )
+    con.execute(f"create table {stored_table(table)} ({stored.body(types)})")
+    stored.show(con, table, types)
 
 
 def leave(con: duckdb.DuckDBPyConnection, table: SourceTable) -> None:

@@ -6,8 +6,6 @@ value of the sample reads as it, and an ambiguous date stays text.
 
 from __future__ import annotations
 
-import csv
-import re
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,57 +13,17 @@ from typing import Any
 
 import duckdb
 
-from ingestion import file_text
-from ingestion.sources import Format, LoadError
+from ingestion import samples, vocabulary
+from ingestion.sources import LoadError
 from ingestion.sql import literal, quoted
+from ingestion.vocabulary import IDENTIFIER_NAMES, IDENTIFIERS, PERSONAL, ROLES
 
 SAMPLE_ROWS = 50_000
-SAMPLE_BYTES = 16 << 20
 MOST = 0.8
 NEARLY_ALL = 0.995
 """Of a column's values have to read as its type; the few others would go to quarantine."""
 DATE_FORMATS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y")
 TIME_SUFFIXES = (" %H:%M:%S", " %H:%M")
-
-# What people call the columns that canonical contacts have.
-ROLES: dict[str, tuple[str, ...]] = {
-    "first_name": ("first_name", "firstname", "given_name", "givenname", "vorname", "prenom", "fname", "forename"),
-    "last_name": ("last_name", "lastname", "surname", "family_name", "familyname", "nachname", "nom", "lname"),
-    "full_name": ("full_name", "fullname", "name", "customer_name", "contact_name", "display_name"),
-    "email": ("email", "e_mail", "mail", "email_address", "emailaddress", "contact_email", "customer_email"),
-    "phone": ("phone", "mobile", "tel", "telephone", "cell", "phone_number", "mobile_number", "telefon", "handy"),
-    "birth_date": ("birth_date", "birthdate", "date_of_birth", "dateofbirth", "dob", "birthday", "geburtsdatum"),
-    "address_line1": ("address_line1", "address1", "address", "street", "street_address", "strasse"),
-    "city": ("city", "town", "ort", "stadt", "ville"),
-    "region": ("region", "state", "province", "county"),
-    "postal_code": ("postal_code", "postcode", "zip", "zip_code", "zipcode", "plz"),
-    "country_code": ("country_code", "country", "land", "pays"),
-    "created_at": ("created_at", "created", "created_on", "createdon", "signed_up_at", "joined_on", "registered_at"),
-    "updated_at": ("updated_at", "updated", "updated_on", "modified_at", "modified_on", "modifiedon", "last_modified"),
-}  # fmt: skip
-PERSONAL = {
-    "first_name",
-    "last_name",
-    "full_name",
-    "email",
-    "phone",
-    "birth_date",
-    "address_line1",
-    "postal_code",
-}
-IDENTIFIERS = {"email": "email", "phone": "phone"}
-IDENTIFIER_NAMES = {
-    "user_id": (
-        "user_id",
-        "userid",
-        "login",
-        "login_id",
-        "customer_id",
-        "customerid",
-        "shop_customer_no",
-    ),
-    "loyalty_card": ("loyalty_card", "card_no", "card_number", "loyalty_number", "membership_no"),
-}
 
 
 @dataclass(frozen=True)
@@ -83,9 +41,7 @@ class ColumnGuess:
     @property
     def snake_name(self) -> str:
         """The name as staging models write it."""
-        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name)
-        snake = re.sub(r"[^0-9a-z]+", "_", spaced.lower()).strip("_") or "column"
-        return f"_{snake}" if snake[0].isdigit() else snake
+        return vocabulary.snake(self.name)
 
 
 @dataclass(frozen=True)
@@ -114,7 +70,7 @@ def inspect(path: Path) -> TableGuess:
     """
     with duckdb.connect() as con, tempfile.TemporaryDirectory() as work:
         try:
-            form, relation = _open(path, Path(work))
+            form, relation = samples.opened(path, Path(work))
             con.execute(f"create table sample as select * from {relation} limit {SAMPLE_ROWS}")
         except (duckdb.Error, OSError) as error:
             kind = type(error).__name__
@@ -136,92 +92,12 @@ def inspect(path: Path) -> TableGuess:
             (c.name for c in columns if c.role == "updated_at" and c.data_type == "timestamp"), None
         ),
         rows_seen=rows,
-        notes=tuple(
-            f"{c.name}: dates in more than one possible order; left as text"
-            for c in columns
-            if c.format == "ambiguous"
-        ),
+        notes=tuple(f"{c.name}: {NOTES[c.format]}" for c in columns if c.format in NOTES),
     )
 
 
 def _is_personal(column: ColumnGuess) -> bool:
     return column.identifier in ("email", "phone") or column.role in ("first_name", "last_name")
-
-
-def _open(path: Path, work: Path) -> tuple[dict[str, Any], str]:
-    """The file's format block, and a relation of it: text columns, or typed ones of Parquet."""
-    packed = file_text.compression(path, Format())
-    name = path.name.lower() if packed == "none" else path.stem.lower()
-    if name.endswith(".parquet"):
-        return {"type": "parquet"}, f"read_parquet({literal(str(path))})"
-    start, fallback = _start(path, packed)
-    is_array = start.lstrip().startswith("[")
-    if name.endswith((".ndjson", ".jsonl", ".json")):
-        form: dict[str, Any] = {"type": "json" if is_array else "ndjson"}
-        shape = "array" if is_array else "newline_delimited"
-        read = path if is_array else _sample(start, work)
-        return (
-            form,
-            f"read_json({literal(str(read))}, format = '{shape}', maximum_depth = 1, ignore_errors = {not is_array})",
-        )
-    first = next(
-        csv.reader([start.split("\n", 1)[0]], delimiter=(delimiter := _delimiter(start))), []
-    )
-    has_header = bool(first) and len(set(first)) == len(first) and not any(map(_is_value, first))
-    form = {"type": "csv"}
-    if delimiter != ",":
-        form["delimiter"] = delimiter
-    if not has_header:
-        form["header"] = False
-    if fallback:
-        form["encoding_fallback"] = fallback
-    names = (
-        [name.strip() for name in first]
-        if has_header
-        else [f"column{n}" for n in range(len(first))]
-    )
-    columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
-    options = f"delim = {literal(delimiter)}, header = {has_header}, columns = {{{columns}}}, quote = '\"'"
-    options += ", auto_detect = false, null_padding = true, ignore_errors = true, parallel = false"
-    return form, f"read_csv({literal(str(_sample(start, work)))}, {options})"
-
-
-def _delimiter(start: str) -> str:
-    """The separator that the first line has most of."""
-    line = start.split("\n", 1)[0]
-    return max((",", ";", "\t", "|"), key=lambda mark: (line.count(mark), mark == ","))
-
-
-def _is_value(cell: str) -> bool:
-    """A number, a date or an address is no column's name."""
-    return not cell.strip() or "@" in cell or bool(re.match(r"\s*[-+(]?\d", cell))
-
-
-def _start(path: Path, packed: str) -> tuple[str, str | None]:
-    """The beginning of a file as text, whole lines; and the encoding of the lines that are no UTF-8."""
-    with file_text.opened(path, packed) as stream:
-        start = stream.read(SAMPLE_BYTES)
-    if len(start) == SAMPLE_BYTES:
-        start = start[: start.rfind(b"\n") + 1]
-    start = start.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return start.decode("utf-8"), None
-    except UnicodeDecodeError:
-        lines = start.split(b"\n")
-        return "\n".join(_decoded(line) for line in lines), "latin-1"
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
-
-
-def _sample(text: str, work: Path) -> Path:
-    path = work / "sample"
-    path.write_text(text, encoding="utf-8", newline="")
-    return path
 
 
 def _guess(con: duckdb.DuckDBPyConnection, name: str, data_type: str, rows: int) -> ColumnGuess:
@@ -271,6 +147,12 @@ def _share(con: duckdb.DuckDBPyConnection, text: str, pattern: str) -> float:
     return float(found or 0)
 
 
+NOTES = {
+    "ambiguous": "dates in more than one possible order; left as text",
+    "comma": "numbers with a decimal comma; left as text",
+}
+"""What stands in place of a format where a column is left as text for a reason worth telling."""
+COMMA_NUMBER = r"-?\d{1,3}(\.?\d{3})*,\d{1,4}"
 SHAPES = (
     ("bigint", r"-?(0|[1-9]\d{0,17})", "bigint"),
     ("decimal(18,4)", r"-?(0|[1-9]\d{0,13})(\.\d{1,4})?", "decimal(18,4)"),
@@ -297,7 +179,8 @@ def _type(con: duckdb.DuckDBPyConnection, text: str, filled: int) -> tuple[str, 
         ]
         if fits:
             return (data_type, fits[0]) if len(fits) == 1 else ("varchar", "ambiguous")
-    return "varchar", None
+    is_comma = _share(con, text, COMMA_NUMBER) >= NEARLY_ALL
+    return "varchar", "comma" if is_comma else None
 
 
 def _parses(con: duckdb.DuckDBPyConnection, expression: str, text: str) -> bool:
@@ -321,8 +204,7 @@ def _one_of_each_role(columns: tuple[ColumnGuess, ...]) -> tuple[ColumnGuess, ..
 
 def _key(columns: tuple[ColumnGuess, ...]) -> tuple[str, ...]:
     """A column without gaps or repeats whose name sounds like a key; else none: content is the key."""
-    named = re.compile(r"(^|_)(id|key|no|number|nr|code|uuid|guid|sku)$")
     for column in columns:
-        if column.is_unique and column.role is None and named.search(column.snake_name):
+        if column.is_unique and column.role is None and vocabulary.KEY.search(column.snake_name):
             return (column.name,)
     return ()

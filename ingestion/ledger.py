@@ -9,18 +9,11 @@ from typing import Literal
 
 import duckdb
 
-from ingestion import in_place
-from ingestion.ids import record_id
+from ingestion import in_place, stored
 from ingestion.sources import LoadResult, Problem, SourceTable
-from ingestion.sql import quoted, raw_view, stored_table
+from ingestion.sql import quoted, stored_table
+from ingestion.windows import is_windows
 
-TECHNICAL = (
-    ("_extra", "JSON"),
-    ("_occurrence", "INTEGER"),
-    ("_load_id", "VARCHAR"),
-    ("_origin", "VARCHAR"),
-    ("_loaded_at", "TIMESTAMP"),
-)
 _OPS = """
 create schema if not exists ops;
 create schema if not exists ingestion;
@@ -40,6 +33,10 @@ create table if not exists ops.drift (
 );
 create table if not exists ingestion.files (
     source varchar, table_name varchar, origin varchar, bytes bigint, mtime_ns bigint, inode ubigint
+);
+create table if not exists ingestion.deliveries (
+    delivery integer, source varchar, table_name varchar, load_id varchar, origin varchar,
+    loaded_at timestamp
 );
 """
 
@@ -111,10 +108,10 @@ def ensure(con: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> tup
         con.execute("begin")
         try:
             if in_place.is_declared(table):
-                in_place.ensure(con, table, body(types), record_id(table, types))
+                in_place.ensure(con, table, types)
             else:
                 in_place.leave(con, table)
-                _ensure(con, table, types)
+                stored.ensure(con, table, types)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
@@ -126,15 +123,19 @@ def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None
     """The text of the greatest cursor value loaded as it is declared now; None to begin anew.
 
     Needs `ensure`. Rows of an earlier declaration do not count: what it left out has to be brought
-    again, from the beginning.
+    again, from the beginning. Nor does what a window brought: before it may be a gap.
     """
     if table.ingest is None or table.ingest.cursor is None:
         return None
     column = quoted(table.ingest.cursor.column)
+    rows = f"select {column}, _delivery from {stored_table(table)}"
+    if stored.has_outranked(con, table):  # a window has its rows now; they were loaded all the same
+        rows += f" union all select {column}, _delivery from {stored.outranked_table(table)}"
     found = con.execute(
-        f"select max({column})::varchar from {stored_table(table)} where _load_id in ("
-        "select load_id from ops.loads where source = ? and table_name = ? "
-        "and status = 'loaded' and declaration_hash = ?)",
+        f"select max({column})::varchar from ({rows}) where _delivery in ("
+        "select delivery from ingestion.deliveries join ops.loads using (load_id) "
+        "where loads.source = ? and loads.table_name = ? and loads.status = 'loaded' "
+        f"and loads.declaration_hash = ? and not {is_windows('loads.origin')})",
         [table.source, table.name, table.declaration_hash],
     ).fetchall()[0][0]
     return None if found is None else str(found)
@@ -162,79 +163,6 @@ def duckdb_types(
             message = f"column {column.name}: DuckDB has no type `{column.data_type}`"
             problems.append(Problem(table.source, table.name, table.path, column.line, message))
     return types
-
-
-def outranked_table(table: SourceTable) -> str:
-    """The quoted name of the table that keeps rows which lost their key to another origin."""
-    return f"ingestion.{quoted(_outranked(table))}"
-
-
-def _outranked(table: SourceTable) -> str:
-    return f"{table.schema}.{table.name} outranked"
-
-
-def has_outranked(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
-    """Whether a row of the table ever lost its key to another origin."""
-    found = con.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = 'ingestion' and table_name = ?",
-        [_outranked(table)],
-    ).fetchall()
-    return bool(found)
-
-
-def body(types: dict[str, str], more: Iterable[tuple[str, str]] = ()) -> str:
-    """A stored table's columns as CREATE TABLE wants them; `more` are columns declared once."""
-    columns = [*types.items(), *more, *TECHNICAL, ("_deleted_at", "TIMESTAMP")]
-    return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
-
-
-def _ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
-    """The stored table and the view that everyone reads, within a transaction."""
-    stored = stored_table(table)
-    con.execute(f"create table if not exists {stored} ({body(types)})")
-    if not _alter(con, table, types):
-        aside = (
-            f"{quoted(table.schema)}.{quoted(f'{table.name}__before_{table.declaration_hash[:8]}')}"
-        )
-        con.execute(f"drop table if exists {aside}")
-        con.execute(f"create table {aside} as from {raw_view(table)}")
-        con.execute(f"create or replace table {stored} ({body(types)})")
-        con.execute(
-            "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
-            [table.source, table.name],
-        )
-    con.execute(
-        f"create or replace view {raw_view(table)} as "
-        f"select *, {record_id(table, types)} as _record_id from {stored}"
-    )
-
-
-def _alter(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> bool:
-    """Bring the stored table and what it outranked to the declared columns.
-
-    False where values do not fit a changed type. What was outranked is then forgotten: it comes
-    back when its files load again.
-    """
-    for name in (stored_table(table), outranked_table(table)):
-        if name == outranked_table(table) and not has_outranked(con, table):
-            continue
-        described = con.execute(f"select column_name, column_type from (describe {name})")
-        present = dict(described.fetchall())
-        for column, kind in types.items():
-            if column not in present:
-                con.execute(f"alter table {name} add column {quoted(column)} {kind}")
-            elif present[column] != kind:
-                new = f"try_cast({quoted(column)}::varchar as {kind})"
-                misfits = f"{quoted(column)} is not null and {new} is null"
-                if con.execute(f"select 1 from {name} where {misfits} limit 1").fetchall():
-                    if has_outranked(con, table):
-                        con.execute(f"drop table {outranked_table(table)}")
-                    return name != stored_table(table)
-                con.execute(
-                    f"alter table {name} alter {quoted(column)} set data type {kind} using {new}"
-                )
-    return True
 
 
 def current(

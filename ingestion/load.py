@@ -30,9 +30,11 @@ from ingestion import (
     readers,
     rows,
     snapshots,
+    stored,
     views,
 )
 from ingestion.ledger import LedgerEntry
+from ingestion.readers import shortcut
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import stored_table
 
@@ -99,9 +101,8 @@ def _load_one(
         types = ledger.duckdb_types(con, table, problems)
         if problems or table.ingest is None:
             raise LoadError(problems[0].message if problems else "its declaration has a problem")
-        label = rows.Load(
-            table, types, entry.load_id, arrival.origin, now.isoformat(), arrival.is_whole
-        )
+        delivery = stored.Delivery(entry.load_id, arrival.origin, now)
+        label = rows.Load(table, types, delivery, arrival.is_whole)
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
             entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
         known_files.remember(con, table, arrival, marks)
@@ -121,10 +122,14 @@ def _read(
     now: datetime,
     clock: float,
 ) -> tuple[LedgerEntry, tuple[str, ...]]:
-    """Read the file in a transaction; once more, with one kind of line end, if it has several."""
+    """Read the file in a transaction; once more in full, where the quick way overlooked something,
+    and once more, with one kind of line end, if it has several."""
     try:
         reading = readers.reading(con, label.table, label.types, path, workspace)
-        return _commit(con, label, reading, entry, now, clock)
+        try:
+            return _commit(con, label, reading, entry, now, clock)
+        except shortcut.OverlookedError:
+            return _commit(con, label, replace(reading, quick=None), entry, now, clock)
     except duckdb.InvalidInputException as error:
         if "state machine" not in str(error):
             raise
@@ -143,7 +148,8 @@ def _commit(
     with _any_order(con):
         con.execute("begin")
         try:
-            entry, new = _bring_in(con, label, reading, entry)
+            delivery = stored.book(con, label.table, label.delivery)
+            entry, new = _bring_in(con, replace(label, delivery=delivery), reading, entry)
             elapsed = timedelta(seconds=time.perf_counter() - clock)
             ledger.write(con, entry, now, now + elapsed)
             con.execute("commit")
@@ -164,20 +170,23 @@ def _bring_in(
     raw = stored_table(label.table)
     others = not label.is_snapshot and rows.remove_origin(con, label)
     compete = label.is_snapshot or (
-        bool(label.key) and (others or ledger.has_outranked(con, label.table))
+        bool(label.key) and (others or stored.has_outranked(con, label.table))
     )
     target = rows.STAGED if compete else raw
     if compete:
         rows.make_stage(con, label)
     quarantine.forget_rejects(con)
     inserted = rows.insert(con, label, reading, target)
+    if reading.quick:
+        mine = f"from {target} where {label.mine}"
+        shortcut.verify(con, reading.quick, reading.path, label.types, mine)
     con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
-    misfit = f"from {target} where _load_id = ? and _occurrence is null"
-    misfits = con.execute(f"select count(*) {misfit}", [label.load_id]).fetchall()[0][0]
+    misfit = f"from {target} where {label.mine} and _occurrence is null"
+    misfits = con.execute(f"select count(*) {misfit}").fetchall()[0][0]
     quarantined = quarantine.collect(con, label, reading, misfits)
     complete = label.is_snapshot and (snapshots.note_present(con, label) and quarantined == misfits)
     if misfits:
-        con.execute(f"delete {misfit}", [label.load_id])
+        con.execute(f"delete {misfit}")
     good = inserted - misfits
     duplicates = 0
     if label.key:
@@ -189,8 +198,7 @@ def _bring_in(
     else:
         rows.number_occurrences(con, label, good, others=others)
     loaded = con.execute(
-        f"select count(*) from {raw} where _load_id = ? and _occurrence is not null",
-        [label.load_id],
+        f"select count(*) from {raw} where {label.mine} and _occurrence is not null"
     ).fetchall()[0][0]
     if label.is_snapshot and not loaded:
         duplicates = good  # a newer delivery stands

@@ -111,7 +111,7 @@ def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:
 def collect(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, misfit_rows: int) -> int:
     """Write the load's quarantine and return its number of rows.
 
-    `misfit_rows` is how many rows came without a `_record_id`: only for them is the file read
+    `misfit_rows` is how many rows came without an `_occurrence`: only for them is the file read
     again, this time with row numbers.
     """
     con.execute(
@@ -129,9 +129,14 @@ def collect(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, misfit
         f"""
         insert into ops.quarantine
         select ?, place + max(line - place) over (order by place), ?, ?, reason, column_name,
-            left(raw, {RAW_CHARACTERS}), ?::timestamp
+            left(raw, {RAW_CHARACTERS}), ?
         from (select *, row_number() over (order by line, reason, raw) as place from {FOUND})""",
-        [load.load_id, load.table.source, load.table.name, load.loaded_at],
+        [
+            load.delivery.load_id,
+            load.table.source,
+            load.table.name,
+            load.delivery.loaded_at,
+        ],
     )
     count = con.execute(f"select count(*) from {FOUND}").fetchall()[0][0]
     con.execute(f"drop table {FOUND}")

@@ -6,16 +6,16 @@ without an `_occurrence`: so a clean file is read once, and only a file with suc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from ingestion.casts import cast, is_text
-from ingestion.ids import fingerprint, record_id, repeats, text
-from ingestion.ledger import TECHNICAL, body, has_outranked, outranked_table
+from ingestion.ids import fingerprint, record_id, repeats, telling, text
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, quoted, stored_table
+from ingestion.sql import quoted, stored_table
+from ingestion.stored import FILLED, Delivery, body, has_outranked, of_origin, outranked_table
 
 STAGED = "temp.ingestion_staged"
 REMOVED = "temp.ingestion_removed"
@@ -23,19 +23,22 @@ REMOVED = "temp.ingestion_removed"
 
 @dataclass(frozen=True)
 class Load:
-    """What one load of one file writes: the table, its DuckDB types by column, and the labels."""
+    """What one load of one file writes: the table, its DuckDB types by column, and the delivery."""
 
     table: SourceTable
     types: dict[str, str]
-    load_id: str
-    origin: str
-    loaded_at: str
+    delivery: Delivery
     is_whole: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
         """The declared key's columns, or none."""
         return self.table.ingest.key if self.table.ingest else ()
+
+    @property
+    def mine(self) -> str:
+        """SQL that is true for this load's rows, in a table of stored rows."""
+        return f"_delivery = {self.delivery.number}"
 
     @property
     def is_snapshot(self) -> bool:
@@ -45,7 +48,7 @@ class Load:
     @property
     def columns(self) -> str:
         """Every column of the raw table that a load fills, quoted."""
-        names = [*self.types, *(name for name, _ in TECHNICAL)]
+        names = [*self.types, *(name for name, _ in FILLED)]
         return ", ".join(quoted(name) for name in names)
 
     @property
@@ -79,7 +82,9 @@ def misfits(load: Load) -> list[tuple[str, str, str]]:
         if not is_text(kind):
             form = f" in the format {' or '.join(column.formats)}" if column.formats else ""
             reason = f"not a valid {kind}{form}"
-            found.append((f"(t{i} is not null and c{i} is null)", column.name, reason))
+            # The few rows without a value are asked for their text, not all of them.
+            wrong = f"case when c{i} is null then coalesce(t{i} <> '', false) else false end"
+            found.append((wrong, column.name, reason))
     return found
 
 
@@ -90,10 +95,12 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
     """
     bad = " or ".join(condition for condition, _, _ in misfits(load))
     values = ", ".join(f"c{i}" for i in range(len(load.types)))
+    if reading.quick:
+        reading = replace(reading, relation=reading.quick.relation)
     sql = f"""
         insert into {target} ({load.columns})
         select {values}, extra, case when not coalesce({bad}, false) then 1 end,
-            {literal(load.load_id)}, {literal(load.origin)}, {literal(load.loaded_at)}::timestamp
+            {load.delivery.number}
         from ({typed(load, reading)})"""
     return int(con.execute(sql).fetchall()[0][0])
 
@@ -106,14 +113,13 @@ def remove_origin(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
     raw = stored_table(load.table)
     if load.is_whole:
         _remove_all(con, load)
+    before = f"from {raw} where _delivery in ({of_origin(load.table, load.delivery.origin)})"
     what = load.record_id if load.key else fingerprint(load.types)
     con.execute(
         f"create or replace temp table {_bare(REMOVED)} as "
-        f"select distinct {what} as {'_record_id' if load.key else 'h'} from {raw} "
-        "where _origin = ?",
-        [load.origin],
+        f"select distinct {what} as {'_record_id' if load.key else 'h'} {before}"
     )
-    con.execute(f"delete from {raw} where _origin = ?", [load.origin])
+    con.execute(f"delete {before}")
     return bool(con.execute(f"select 1 from {raw} limit 1").fetchall())
 
 
@@ -147,14 +153,15 @@ def number_occurrences(
     only where a fingerprint repeats is anything compared, sorted or written.
     """
     raw = stored_table(load.table)
-    mine = f"_load_id = {literal(load.load_id)}"
     print_ = fingerprint(load.types)
-    own = f"select {print_} as h from {raw} where {mine}"
+    own = f"select {print_} as h from {raw} where {load.mine}"
     contested = []
-    if repeats(con, own, inserted):
+    one = telling(con, load.types, f"from {raw} where {load.mine}")
+    alone = f"select {fingerprint(load.types, one)} as h from {raw} where {load.mine}"
+    if (not one or repeats(con, alone, inserted)) and repeats(con, own, inserted):
         contested.append(f"select h from ({own}) group by h having count(*) > 1")
     if others:
-        theirs = f"select {print_} as h from {raw} where not {mine}"
+        theirs = f"select {print_} as h from {raw} where not {load.mine}"
         contested.append(f"select h from ({theirs}) semi join ({own}) using (h)")
         contested.append(
             f"select h from {REMOVED} semi join "
@@ -167,10 +174,10 @@ def number_occurrences(
     con.execute(f"""
         update {raw} set _occurrence = numbered.place
         from (
-            select rowid as row_id, _occurrence as before, row_number() over (
-                partition by {content} order by _origin, _extra::varchar nulls first, {rest}
+            select {raw}.rowid as row_id, _occurrence as before, row_number() over (
+                partition by {content} order by origin, _extra::varchar nulls first, {rest}
             ) as place
-            from {raw}
+            from {raw} join ingestion.deliveries on _delivery = delivery
             where {print_} in ({" union ".join(contested)})
         ) as numbered
         where {raw}.rowid = numbered.row_id and numbered.place <> numbered.before""")

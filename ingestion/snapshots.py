@@ -10,7 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from ingestion.rows import STAGED, Load
-from ingestion.sql import literal, quoted, stored_table
+from ingestion.sql import quoted, stored_table
 
 PRESENT = "temp.ingestion_present"
 
@@ -36,7 +36,7 @@ def merge(con: duckdb.DuckDBPyConnection, load: Load, *, complete: bool) -> None
     newer = con.execute(
         "select 1 from ops.loads where source = ? and table_name = ? and origin > ? "
         "and status = 'loaded' limit 1",
-        [load.table.source, load.table.name, load.origin],
+        [load.table.source, load.table.name, load.delivery.origin],
     ).fetchall()
     if newer:
         return
@@ -44,8 +44,9 @@ def merge(con: duckdb.DuckDBPyConnection, load: Load, *, complete: bool) -> None
     con.execute(f"delete from {stored} using (select {key} from {STAGED}) as there where {same}")
     if complete:
         con.execute(
-            f"update {stored} set _deleted_at = {literal(load.loaded_at)}::timestamp "
-            f"where _deleted_at is null and not exists (select 1 from {PRESENT} as there where {same})"
+            f"update {stored} set _deleted_at = ? "
+            f"where _deleted_at is null and not exists (select 1 from {PRESENT} as there where {same})",
+            [load.delivery.loaded_at],
         )
     con.execute(f"insert into {stored} ({load.columns}) select {load.columns} from {STAGED}")
     con.execute(
@@ -54,13 +55,15 @@ def merge(con: duckdb.DuckDBPyConnection, load: Load, *, complete: bool) -> None
             rows_loaded = standing.n,
             rows_duplicate = rows_read - rows_quarantined - standing.n
         from (
-            select loads.load_id, count(stands._load_id) as n
-            from ops.loads left join {stored} as stands on stands._load_id = loads.load_id
-            where source = ? and table_name = ? and origin <> ? and status = 'loaded'
+            select loads.load_id, count(stands._delivery) as n
+            from ops.loads join ingestion.deliveries using (load_id)
+            left join {stored} as stands on stands._delivery = deliveries.delivery
+            where loads.source = ? and loads.table_name = ? and loads.origin <> ?
+                and loads.status = 'loaded'
             group by loads.load_id
         ) as standing
         where ops.loads.load_id = standing.load_id""",
-        [load.table.source, load.table.name, load.origin],
+        [load.table.source, load.table.name, load.delivery.origin],
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 #: Part of every declaration hash: raise it when the same file would be loaded differently.
-LOADER_VERSION = 2
+LOADER_VERSION = 3
 
 FormatType = Literal["csv", "json", "ndjson", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zstd"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion import ids, in_place, ledger, quarantine, rows
+from ingestion import ids, in_place, ledger, quarantine, rows, stored
 from ingestion.ledger import LedgerEntry
 from ingestion.readers import Reading, parquet
 from ingestion.sources import LoadError, LoadResult, Problem, SourceTable
@@ -73,7 +73,7 @@ def _make(
     types = ledger.duckdb_types(con, table, problems)
     if problems:
         raise LoadError(problems[0].message)
-    load = rows.Load(table, types, entry.load_id, entry.origin, now.isoformat())
+    load = rows.Load(table, types, stored.Delivery(entry.load_id, entry.origin, now))
     reading = parquet.over(table, types, source, described, Path())
     rows_there = _fitting(load, reading)
     read, misfits = con.execute(
@@ -102,8 +102,10 @@ def _fitting(load: rows.Load, reading: Reading) -> str:
     columns = ", ".join(f"c{i} as {quoted(name)}" for i, name in enumerate(load.types))
     return f"""
         select {columns}, extra as _extra, case when not coalesce({bad}, false) then 1 end
-            as _occurrence, {literal(load.load_id)} as _load_id, {literal(load.origin)} as _origin,
-            {literal(load.loaded_at)}::timestamp as _loaded_at, null::timestamp as _deleted_at
+            as _occurrence, {literal(load.delivery.load_id)} as _load_id,
+            {literal(load.delivery.origin)} as _origin,
+            {literal(load.delivery.loaded_at.isoformat())}::timestamp as _loaded_at,
+            null::timestamp as _deleted_at
         from ({rows.typed(load, reading)})"""
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import duckdb
 
 from ingestion import file_text
+from ingestion.readers import shortcut
 from ingestion.readers.relations import Reading
+from ingestion.readers.shortcut import undeclared
 from ingestion.sources import Format, LoadError, SourceTable
-from ingestion.sql import literal
+from ingestion.sql import literal, quoted
 
 
 def reading(
@@ -23,52 +25,67 @@ def reading(
 ) -> Reading:
     """The relation for a file of JSON objects. Raises LoadError where it is no such file."""
     records = _records(con, form, path, packed)
-    pointers: dict[str, list[str]] = {"texts": [], "documents": []}
-    declared = []
-    for i, column in enumerate(table.columns):
-        # As a text, a JSON string would lose its quotes and with them be no JSON any more.
-        kind = "documents" if types[column.name] == "JSON" else "texts"
-        wanted = []
-        for name in (column.name, *column.aliases):
-            pointers[kind].append("/" + name.replace("~", "~0").replace("/", "~1"))
-            wanted.append(f"{kind}[{len(pointers[kind])}]")
-        if kind == "documents":
-            wanted = [f"nullif({value}::varchar, 'null')" for value in wanted]
-        text = f"coalesce({', '.join(wanted)})"
-        # JSON can say "no value" and "the empty text"; no type but a text can hold the latter.
-        keeps_empty = types[column.name] == "VARCHAR"
-        declared.append(f"{text if keeps_empty else empty_as_null(text)} as t{i}")
-    known = {name: None for column in table.columns for name in (column.name, *column.aliases)}
-    texts, documents = (f"[{', '.join(map(literal, found))}]" for found in pointers.values())
-    if not pointers["documents"]:
-        documents = "[]::varchar[]"
-    if not pointers["texts"]:
-        texts = "[]::varchar[]"
-    # As many keys as declared values are there: none is undeclared, and taking the declared ones
-    # out, which costs as much as reading all of them, can be spared.
+    kinds = {
+        name: "JSON" if types[column.name] == "JSON" else "VARCHAR"
+        for column in table.columns
+        for name in (column.name, *column.aliases)
+    }
+    groups = _told_apart(kinds)
+    at = {name: f"s{i}.{quoted(name)}" for i, group in enumerate(groups) for name in group}
+    structs = ", ".join(
+        f"json_transform(document, {literal(json.dumps(group))}) as s{i}"
+        for i, group in enumerate(groups)
+    )
+    rest = shortcut.remainder("document", kinds)
+    # Where no key is undeclared, taking the declared ones out, which costs the most, is spared.
     relation = f"""
-        select {", ".join(declared)},
-            case when len(json_keys(document)) <> list_count(texts) + list_count(documents) then
-                nullif(json_merge_patch(document, {literal(json.dumps(known))})::varchar, '{{}}')::json
-            end as extra,
+        select {", ".join(_texts(table, types, at))},
+            case when {undeclared("document", kinds)} and not {shortcut.says_nothing(rest)}
+                then {rest} end as extra,
             case when record is null then 'malformed JSON'
                 when document is null then 'not a JSON object' end as defect,
             record::varchar as raw
         from (
-            select record, document, json_extract_string(document, {texts}) as texts,
-                json_extract(document, {documents}) as documents
-            from (
+            select *, {structs} from (
                 select record, case when starts_with(ltrim(record::varchar), '{{') then record end
                     as document
                 from ({records})
             )
         )"""
-    return Reading(relation, path, packed)
+    quick = None
+    if form.type == "ndjson" and len(groups) == 1:
+        texts = _texts(table, types, {name: quoted(name) for name in kinds})
+        quick = shortcut.quick(con, records, kinds, texts, path, packed)
+    return Reading(relation, path, packed, quick=quick)
 
 
-def empty_as_null(text: str) -> str:
-    """SQL: the text, or NULL where it is empty."""
-    return f"nullif({text}, '')"
+def _texts(table: SourceTable, types: dict[str, str], at: dict[str, str]) -> list[str]:
+    """SQL for the declared columns as texts, given SQL for what each name has."""
+    declared = []
+    for i, column in enumerate(table.columns):
+        wanted = [at[name] for name in (column.name, *column.aliases)]
+        if types[column.name] == "JSON":
+            wanted = [f"nullif({value}::varchar, 'null')" for value in wanted]
+        text = f"coalesce({', '.join(wanted)})" if len(wanted) > 1 else wanted[0]
+        # JSON can say "no value" and "the empty text"; no type but a text can hold the latter, and
+        # casting makes nothing of it, except bytes.
+        if types[column.name] in ("BLOB", "BIT"):
+            text = f"nullif({text}, '')"
+        declared.append(f"{text} as t{i}")
+    return declared
+
+
+def _told_apart(kinds: dict[str, str]) -> list[dict[str, str]]:
+    """The names in groups, none with two that differ in case only: a struct cannot hold those."""
+    groups: list[dict[str, str]] = []
+    for name, kind in kinds.items():
+        for group in groups:
+            if name.lower() not in {other.lower() for other in group}:
+                group[name] = kind
+                break
+        else:
+            groups.append({name: kind})
+    return groups
 
 
 def _records(con: duckdb.DuckDBPyConnection, form: Format, path: Path, packed: str) -> str:

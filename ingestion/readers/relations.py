@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingestion.readers.shortcut import Quick
 from ingestion.sources import LoadError, SourceTable
 from ingestion.sql import literal
 
@@ -20,7 +21,8 @@ class Reading:
     `names` are the file's own field names by position (CSV), for naming what was rejected;
     `first_line` is the number of the first record; `path` and `packed` are what DuckDB reads.
     `values` has SQL for the declared columns (by position) that need no cast from their text.
-    `undeclared` are the names of fields that nobody declared, as `extra` has them.
+    `undeclared` are the names of fields that nobody declared, as `extra` has them. `quick` is a
+    faster way that has to be verified once the rows are in.
     """
 
     relation: str
@@ -31,6 +33,7 @@ class Reading:
     keeps_rejects: bool = False
     values: Mapping[int, str] = field(default_factory=dict)
     undeclared: tuple[str, ...] = ()
+    quick: Quick | None = None
 
 
 def positions(table: SourceTable, names: tuple[str, ...]) -> dict[str, int]:

@@ -5,13 +5,15 @@ from typing import Any
 
 import dagster as dg
 
-from ingestion import fetch, ledger, load, partitions
+from ingestion import drift, fetch, ledger, load, partitions
 from ingestion.sources import FetchError, LoadResult, SourceTable
+from ingestion.windows import Window
 from orchestration.runtime import Mainstem
 
 POOL = "warehouse"
 CHECK = "loaded"
 DRIFT = "no_drift"
+Undeclared = tuple[tuple[str, str], ...]
 
 
 def build(tables: Sequence[SourceTable], problems: dict[tuple[str, str], str]) -> list[Any]:
@@ -47,7 +49,9 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("load"):
-            results = load_one(mainstem, partitions.whole(table), problem, context.run_id)
+            results, undeclared = load_one(
+                mainstem, partitions.whole(table), problem, context.run_id
+            )
         failed = [result for result in results if result.status == "failed"]
         for result in failed:
             mainstem.leave_out(f"{table.source}.{table.name}: {result.error}")
@@ -75,7 +79,7 @@ def _asset(table: SourceTable, problem: str | None) -> Any:
                         **({"errors": "\n".join(str(r.error) for r in failed)} if failed else {}),
                     },
                 ),
-                _drift(mainstem, table),
+                _drift(undeclared),
             ],
         )
 
@@ -93,16 +97,8 @@ def count(results: Sequence[LoadResult]) -> dict[str, int]:
     }
 
 
-def _drift(mainstem: Mainstem, table: SourceTable) -> dg.AssetCheckResult:
+def _drift(found: Undeclared) -> dg.AssetCheckResult:
     """Warn of undeclared columns: their values are kept in `_extra` until somebody declares them."""
-    with mainstem.warehouse() as con:
-        found = con.execute(
-            """
-            select column_name, sample_type from ops.drift
-            where source = ? and table_name = ? order by column_name
-            """,
-            [table.source, table.name],
-        ).fetchall()
     return dg.AssetCheckResult(
         check_name=DRIFT,
         passed=not found,
@@ -112,9 +108,17 @@ def _drift(mainstem: Mainstem, table: SourceTable) -> dg.AssetCheckResult:
 
 
 def load_one(
-    mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
-) -> Sequence[LoadResult]:
-    """Fetch with no database open, then load. What cannot be had becomes a failed load."""
+    mainstem: Mainstem,
+    table: SourceTable,
+    problem: str | None,
+    run_id: str,
+    window: Window | None = None,
+) -> tuple[Sequence[LoadResult], Undeclared]:
+    """Fetch with no database open, then load. What cannot be had becomes a failed load.
+
+    A table with a cursor goes on where it ended, or reads the window again.
+    Gives the loads, and the undeclared columns that the table is known to have.
+    """
     try:
         if problem is not None:
             raise FetchError(problem)
@@ -123,8 +127,8 @@ def load_one(
             "downloads": mainstem.home.downloads,
             "env": mainstem.environment(),
         }
-        since = None
-        if table.ingest and table.ingest.cursor:
+        since: str | Window | None = window
+        if window is None and table.ingest and table.ingest.cursor:
             with mainstem.warehouse() as con:
                 ledger.ensure(con, [table])
                 since = ledger.high_water(con, table)
@@ -133,14 +137,16 @@ def load_one(
         with mainstem.warehouse() as con:
             ledger.ensure(con, [table])
             origin = table.ingest.location if table.ingest else str(table.path)
-            return [load.record_failure(con, table, origin, str(error), run_id, mainstem.now)]
+            failure = load.record_failure(con, table, origin, str(error), run_id, mainstem.now)
+            return [failure], drift.standing(con, table)
     with mainstem.warehouse() as con:
         ledger.ensure(con, [table])
         ledger.arrived(con, table)
         results = load.load(con, table, arrivals, run_id=run_id, now=mainstem.now)
+        undeclared = drift.standing(con, table)
     stands = {result.origin for result in results if result.status != "failed"}
     try:
         fetch.settle(table, [a for a in arrivals if a.origin in stands], **places)
     except FetchError as error:
         mainstem.leave_out(f"{table.source}.{table.name}: {error}")
-    return results
+    return results, undeclared

@@ -169,3 +169,13 @@ def test_files_of_many_row_groups_add_up_too(project, key):
         ("drop/people1.csv", 300_002, 300_000 - lost, lost, 2),
         ("drop/people2.csv", 300_002, 300_000, 0, 2),
     ]
+
+
+def test_rows_are_compared_whole_where_no_column_tells_them_apart(project):
+    table = project.declare(columns={"id": "integer", "name": "varchar"})
+    rows = [*(f"{i},x" for i in range(3_000)), "7,y", "8,x"]
+    project.drop("people.csv", "id,name\n" + "\n".join(rows) + "\n")
+    project.load(table)
+    assert project.rows(
+        "select id, name, right(_record_id, 2) from raw_crm.people where id in (7, 8) order by all"
+    ) == [(7, "x", "-1"), (7, "y", "-1"), (8, "x", "-1"), (8, "x", "-2")]

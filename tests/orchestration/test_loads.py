@@ -50,7 +50,7 @@ def orders() -> SourceTable:
 
 
 def load(run: Any, table: SourceTable) -> list[tuple[str, str, int]]:
-    found = loads.load_one(run, table, None, "run")
+    found, _ = loads.load_one(run, table, None, "run")
     return [(result.status, result.origin, result.rows_read) for result in found]
 
 

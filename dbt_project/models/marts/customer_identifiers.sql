@@ -8,7 +8,7 @@ crosswalk as (
 ),
 
 ids as (
-    select * from {{ ref('int_customer_ids') }}
+    select * from {{ ref('stg_identity__resolve_forward') }}
 ),
 
 of_contacts as (

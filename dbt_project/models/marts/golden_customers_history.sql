@@ -31,7 +31,7 @@ heirs as (
     select
         ids.customer_id,
         golden.customer_id as heir_id
-    from {{ ref('int_customer_ids') }} as ids
+    from {{ ref('stg_identity__resolve_forward') }} as ids
     left join golden on ids.current_customer_id = golden.customer_id
 ),
 

@@ -1,0 +1,145 @@
+"""NDJSON in one parse: the declared keys alone, and proof afterwards that there were no others.
+
+DuckDB parses a line once to give the declared keys, without a word about the rest; asking for the
+rest parses it again, for a third of what a load costs. So the first lines are asked, and if they
+have nothing undeclared the file is read for the declared keys alone. Then they are counted: a colon
+after a quote or white space, and not before a null, comes at least once for every key of every
+object that has a value, so where such colons are as many as values were stored, none was
+overlooked. Where they are more (a nested object, ` :` within a text), every line is asked. If a
+value was overlooked after all, or a line had none of the declared keys, the load is rolled back and
+reads in full. (An undeclared key that is null says nothing, and is not kept by either way.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from ingestion.sql import literal, quoted
+
+_FIRST_LINES = 2_000
+#: Larger arrays are mapped and unmapped by the kernel one by one, for twice the time.
+_BLOCK_BYTES = 1 << 17
+_COLON, _SPACE, _QUOTE_AS_SPACE = np.uint8(ord(":")), np.uint8(ord(" ")), np.uint8(0xFD)
+_NULL = np.uint8(ord("n"))
+
+
+class OverlookedError(Exception):
+    """The quick reading was not the whole truth: read in full."""
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A relation like that of a Reading, but with nothing undeclared and no text of the record.
+
+    `stray` is a query that has a row if a line has an undeclared key; with `countable`, colons can
+    tell as much.
+    """
+
+    relation: str
+    stray: str
+    countable: bool
+
+
+def undeclared(record: str, names: Iterable[str]) -> str:
+    """SQL: whether a JSON object has a key that is none of these, or one of them twice."""
+    return f"len(json_keys({record})) > list_count({_values(record, names)})"
+
+
+def remainder(record: str, names: Iterable[str]) -> str:
+    """SQL: what a JSON object has besides these keys, as JSON; `{}` if nothing."""
+    return f"json_merge_patch({record}, {literal(json.dumps(dict.fromkeys(names)))})"
+
+
+def says_nothing(rest: str) -> str:
+    """SQL: whether all that a JSON object has is null."""
+    return f"len(list_filter(json_extract({rest}, '$.*'), lambda v: v::varchar <> 'null')) = 0"
+
+
+def _values(record: str, names: Iterable[str]) -> str:
+    """SQL: what these keys have, as JSON."""
+    pointers = ", ".join(
+        literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names
+    )
+    return f"json_extract({record}, [{pointers}])"
+
+
+def quick(
+    con: duckdb.DuckDBPyConnection,
+    records: str,
+    kinds: dict[str, str],
+    texts: list[str],
+    path: Path,
+    packed: str,
+) -> Quick | None:
+    """The quick reading, unless the first lines have undeclared keys.
+
+    `records` is SQL for the file's records; `kinds` has VARCHAR or JSON for each name; `texts` are
+    SQL for the declared columns over columns of these names.
+    """
+    rest = remainder("record", kinds)
+    # a key that stands twice leaves nothing, and has to be read in full as well
+    stray = (
+        f"{undeclared('record', kinds)} and ({rest}::varchar = '{{}}' or not {says_nothing(rest)})"
+    )
+    (strays,) = con.execute(
+        f"select count(*) from (select * from ({records}) limit {_FIRST_LINES}) where {stray}"
+    ).fetchall()[0]
+    if strays:
+        return None
+    columns = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in kinds.items())
+    present = ", ".join(f"t{i}::varchar" for i in range(len(texts)))
+    relation = f"""
+        select *, null::json as extra, null::varchar as raw,
+            case when coalesce({present}) is null then 'nothing declared' end as defect
+        from (
+            select {", ".join(texts)}
+            from read_json({literal(str(path))}, columns = {{{columns}}}, ignore_errors = true,
+                format = 'newline_delimited', compression = '{packed}', hive_partitioning = false)
+        )"""
+    query = f"select 1 from ({records}) where {stray} limit 1"
+    return Quick(relation, query, countable=packed == "none")
+
+
+def verify(
+    con: duckdb.DuckDBPyConnection, reading: Quick, path: Path, names: Iterable[str], inserted: str
+) -> None:
+    """Raise OverlookedError unless the rows `inserted` (FROM … WHERE …) are all that is in the file."""
+    columns = list(map(quoted, names))
+    values = " + ".join(f"count({name})" for name in columns)
+    nothing = " and ".join(f"{name} is null" for name in columns)
+    stored, empty = con.execute(
+        f"select {values}, count(*) filter (_occurrence is null and {nothing}) {inserted}"
+    ).fetchall()[0]
+    if empty:
+        raise OverlookedError
+    if reading.countable and _most_keys(path) == stored:
+        return
+    if con.execute(reading.stray).fetchall():
+        raise OverlookedError
+
+
+def _most_keys(path: Path) -> int:
+    """How many keys with a value all objects in the file, also nested ones, have at most."""
+    count = 0
+    before = b" "  # and, from the second block on, what the last one could not see the end of
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            count += _keys(before + block)
+            before = (before + block)[-3:]
+        return count + _keys(before + b"  ")
+
+
+def _keys(text: bytes) -> int:
+    """The colons of keys with a value, from the second sign to the last but two."""
+    signs = np.frombuffer(text, np.uint8)
+    first, second, third, fourth = signs[:-3], signs[1:-2], signs[2:-1], signs[3:]
+    # Without its second bit, a quote is a space, and no other sign becomes one.
+    keys = (second == _COLON) & ((first & _QUOTE_AS_SPACE) <= _SPACE)
+    nulls = (third == _NULL) | ((third <= _SPACE) & (fourth == _NULL))
+    return int(np.count_nonzero(keys & ~nulls))

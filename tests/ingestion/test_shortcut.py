@@ -1,0 +1,186 @@
+"""NDJSON read for its declared keys alone: never otherwise than when every line is asked."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingestion import ledger, load
+from ingestion.readers import documents, shortcut
+from ingestion.sources import Arrival, Column, Format, Ingest, SourceTable
+
+COLUMNS = {"id": "integer", "name": "varchar", "doc": "json", "at": "timestamp"}
+PLAIN = '{"id":1,"name":"Ada","at":"2026-01-02 03:04:05"}\n' * 3_000
+FOUND = "select id, name, doc::varchar, _extra::varchar from raw_crm.people where id = 2"
+
+
+@pytest.fixture
+def people(project):
+    return project.declare({"format": {"type": "ndjson"}}, COLUMNS)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `verify` decided, and the queries that it asked every line with."""
+    seen: list[str] = []
+    verify = shortcut.verify
+
+    def noted(con: Any, reading: Any, *rest: Any) -> None:
+        class Asking:
+            def execute(self, query: str) -> Any:
+                seen.extend(["every line"] if query == reading.stray else [])
+                return con.execute(query)
+
+        try:
+            verify(Asking(), reading, *rest)
+        except shortcut.OverlookedError:
+            seen.append("overlooked")
+            raise
+        seen.append("whole")
+
+    monkeypatch.setattr(shortcut, "verify", noted)
+    return seen
+
+
+def test_a_plain_file_is_read_once_and_its_colons_prove_it(project, people, asked):
+    project.drop("people.ndjson", PLAIN)
+    (result,) = project.load(people)
+    assert (result.rows_loaded, asked) == (3_000, ["whole"])
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('{"id":2,"name":null}', (2, None, None, None)),
+        ('{"id" : 2}', (2, None, None, None)),
+        ('{"id":2,"name":"a : b"}', (2, "a : b", None, None)),
+        ('{"id":2,"doc":{"x":[1e20]}}', (2, None, '{"x":[100000000000000000000.0]}', None)),
+        ('{"id":2,"name":1e20}', (2, "1e+20", None, None)),
+        ('{"id":2,"name":""}', (2, "", None, None)),
+    ],
+)
+def test_a_later_line_that_colons_say_nothing_about_is_asked(project, people, asked, line, row):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (result.rows_read, result.rows_loaded) == (3_001, 3_001)
+    assert project.rows(FOUND) == [row]
+    assert asked[-1] == "whole"
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('{"id":2,"new":"x"}', (2, None, None, '{"new":"x"}')),
+        ('{"id":2,"name":null,"new":{}}', (2, None, None, '{"new":{}}')),
+        ('{"id":2,"new" \t:[]}', (2, None, None, '{"new":[]}')),
+        (r'{"id":2,"x\"name":1}', (2, None, None, r'{"x\"name":1}')),
+        ('{"id":2,"ID":3}', (2, None, None, '{"ID":3}')),
+    ],
+)
+def test_an_undeclared_key_in_a_late_line_is_kept_and_reported(project, people, asked, line, row):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (result.rows_loaded, len(result.new_columns)) == (3_001, 1)
+    assert project.rows(FOUND) == [row]
+    assert asked[-1] == "overlooked"
+    assert project.rows("select count(*) from ingestion.deliveries") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id":2,"name":null}', '{"id":2,"name": null,"at" : null}', '{"id":2,"new":null}']
+)
+def test_a_null_needs_no_second_look_and_says_nothing(project, people, asked, line):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (asked, result.new_columns) == (["whole"], ())
+    assert project.rows(FOUND) == [(2, None, None, None)]
+
+
+@pytest.mark.parametrize("line", ["junk", "[1]", '"x"', '{"id":2', '{"new":1}', "{}"])
+def test_a_late_line_without_a_declared_key_is_told_apart_from_a_broken_one(project, people, line):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    fine = line in ("{}", '{"new":1}')
+    assert (result.rows_read, result.rows_quarantined) == (3_001, 0 if fine else 1)
+    found = project.rows("select row_number, raw from ops.quarantine")
+    assert found == ([] if fine else [(3_001, line)])
+
+
+def test_names_that_differ_in_case_only_are_told_apart(project):
+    columns = {"id": "integer", "name": ("varchar", {"aliases": ["Name", "NAME"]})}
+    table = project.declare({"format": {"type": "ndjson"}}, columns)
+    project.drop("people.ndjson", '{"id":1,"Name":"Ada"}\n{"id":2,"NAME":"Bo","naMe":"C"}\n')
+    project.load(table)
+    assert project.rows("select id, name, _extra::varchar from raw_crm.people order by id") == [
+        (1, "Ada", None),
+        (2, "Bo", '{"naMe":"C"}'),
+    ]
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.sampled_from(["", " : ", "1", "1.5", "1e3", '":', "null", "2026-01-02", "ä\n"]),
+        st.text(max_size=5),
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=3,
+)
+NAMES = st.sampled_from(["id", "id", "name", "name", "doc", "at", "ID", "new", "", "/", "~", "$x"])
+RECORDS = st.one_of(
+    st.dictionaries(NAMES, VALUES, max_size=4),
+    st.fixed_dictionaries({"id": st.integers(0, 9), "name": st.text(max_size=3)}),
+    st.fixed_dictionaries({"id": st.integers(0, 9), "name": st.text(max_size=3)}),
+)
+SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :"), (",\t", "\t:\t")])
+BROKEN = st.sampled_from(["junk", "[1]", "3", '{"id":2', "{}", "", '{"id":1}{"id":2}', "null"])
+LINES = st.lists(
+    st.one_of(
+        st.tuples(RECORDS, SEPARATORS).map(lambda given: json.dumps(given[0], separators=given[1])),
+        st.tuples(RECORDS, SEPARATORS).map(lambda given: json.dumps(given[0], separators=given[1])),
+        BROKEN,
+    ),
+    max_size=6,
+)
+
+
+def everything(content: str) -> list[Any]:
+    """All that a load leaves behind, in a warehouse of its own."""
+    columns = tuple(Column(name, kind) for name, kind in COLUMNS.items())
+    ingest = Ingest("files", "x", Format("ndjson"))
+    table = SourceTable("s", "t", "raw_s", Path("x.yml"), 1, columns, ingest)
+    with duckdb.connect() as con, tempfile.TemporaryDirectory() as folder:
+        ledger.ensure(con, [table])
+        path = Path(folder) / "x.ndjson"
+        path.write_text(content, encoding="utf-8")
+        arrivals = [Arrival(path, "x")]
+        results = load.load(con, table, arrivals, run_id="r", now=datetime(2026, 7, 1))
+        queries = (
+            "from raw_s.t order by all",
+            "select * exclude (sample_type) from ops.drift order by all",
+            "from ops.quarantine order by all",
+        )
+        return [results, *(con.execute(query).fetchall() for query in queries)]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(LINES)
+def test_the_quick_way_and_the_full_one_leave_the_same_behind(lines):
+    # The first line is plain, and the only one that is looked at beforehand.
+    content = "\n".join(['{"id":1,"name":"Ada"}', *lines]) + "\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortcut, "_FIRST_LINES", 1)
+        quick = everything(content)
+        patch.setattr(documents.shortcut, "quick", lambda *_: None)
+        assert everything(content) == quick

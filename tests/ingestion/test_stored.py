@@ -1,0 +1,34 @@
+"""What raw tables are stored as, and the view that gives each row its delivery's labels."""
+
+from __future__ import annotations
+
+from ingestion import ledger
+
+
+def test_rows_of_several_deliveries_show_where_each_came_from(project):
+    table = project.declare({"key": ["id"]})
+    project.drop("people1.csv", "id,name\n1,Ada\n2,Bo\n")
+    project.drop("people2.csv", "id,name\n2,Bea\n3,Cy\n")
+    first, second = project.load(table)
+    assert project.rows("select id, name, _origin, _load_id from raw_crm.people order by id") == [
+        (1, "Ada", "drop/people1.csv", first.load_id),
+        (2, "Bea", "drop/people2.csv", second.load_id),
+        (3, "Cy", "drop/people2.csv", second.load_id),
+    ]
+    assert project.rows("select count(_loaded_at) from raw_crm.people") == [(3,)]
+
+
+def test_rows_stored_before_deliveries_had_numbers_are_set_aside_and_load_again(project):
+    table = project.declare()
+    project.drop("people.csv", "id,name\n1,Ada\n")
+    project.load(table)
+    project.con.execute("""
+        drop view raw_crm.people;
+        alter table ingestion."raw_crm.people" drop column _delivery;
+        create view raw_crm.people as from ingestion."raw_crm.people"
+    """)
+    assert ledger.ensure(project.con, [table]) == ()
+    assert project.rows("from raw_crm.people") == []
+    (result,) = project.load(table)
+    assert (result.status, result.rows_loaded) == ("loaded", 1)
+    assert project.rows("select name, _origin from raw_crm.people") == [("Ada", "drop/people.csv")]
