@@ -14,6 +14,7 @@ COMMANDS = {
     "resolve": "Who is who in a CSV or Parquet file, with nothing set up.",
     "run": "Load, model, resolve, publish and sync.",
     "status": "What was loaded, resolved and sent last.",
+    "customer": "One customer on a page.",
     "explain": "Why are these records one customer, or not?",
     "identity": "Who is one customer: plan, apply, roll back, review, evaluate.",
     "sql": "Query the published file.",

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-HISTORY = {"history_id": "varchar", "event": "varchar", "node_key": "varchar", "from_customer_id": "varchar",
-           "to_customer_id": "varchar", "reason": "varchar", "changed_at": "timestamp"}  # fmt: skip
-CROSSWALK = {"node_key": "varchar", "customer_id": "varchar"}
+RESOLVE_FORWARD = {"customer_id": "varchar", "current_customer_id": "varchar"}
 
 
 class Company:
@@ -16,17 +14,10 @@ class Company:
 
     def __init__(self, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.models, self.monkeypatch = models, monkeypatch
-        self.events: list[dict[str, Any]] = []
+        self.retired: dict[str, str | None] = {}
 
-    def happened(self, event: str, before: str, after: str | None) -> None:
-        self.events.append(
-            {
-                "history_id": str(len(self.events)),
-                "event": event,
-                "from_customer_id": before,
-                "to_customer_id": after,
-            }
-        )
+    def retire(self, ids: list[str], heir: str | None) -> None:
+        self.retired |= dict.fromkeys(ids, heir)
 
     def run(self, day: str, customers: dict[str, dict[str, str]]) -> None:
         self.monkeypatch.setenv("MAINSTEM_AS_OF", f"{day} 00:00:00")
@@ -42,10 +33,10 @@ class Company:
             for key, values in customers.items()
         ]
         self.models.table("marts.golden_customers", columns, rows)
-        crosswalk = [{"node_key": f"shop:{key}", "customer_id": key} for key in customers]
-        self.models.table("staging.stg_identity__crosswalk", CROSSWALK, crosswalk)
-        self.models.table("staging.stg_identity__history", HISTORY, self.events)
-        self.models.build("int_customer_ids", "golden_customers_history")
+        ids = {**self.retired, **{key: key for key in customers}}
+        forward = [{"customer_id": a, "current_customer_id": b} for a, b in ids.items()]
+        self.models.table("staging.stg_identity__resolve_forward", RESOLVE_FORWARD, forward)
+        self.models.build("golden_customers_history")
 
     def versions(self, customer_id: str, attribute: str = "city") -> list[tuple[Any, ...]]:
         return self.models.query(  # type: ignore[no-any-return]
@@ -65,8 +56,7 @@ def test_versions_through_a_customers_life(models: Any, monkeypatch: pytest.Monk
     assert company.versions("ann") == [(1, "2026-01-01", None, True, None, None, "Leeds")]
 
     # ann moves; bob turns out to be eve; a part of ann becomes dan.
-    company.happened("merge", "bob", "eve")
-    company.happened("split", "ann", "dan")
+    company.retire(["bob"], heir="eve")
     company.run("2026-02-01", {"ann": {"city": "York"}, "eve": eve, "dan": {"city": "Bath"}})
     assert company.versions("ann") == [
         (1, "2026-01-01", "2026-02-01", False, "changed", None, "Leeds"),
@@ -88,7 +78,7 @@ def test_versions_through_a_customers_life(models: Any, monkeypatch: pytest.Monk
     ]
 
     # Nothing of eve stays, nor of bob, who had become her.
-    company.happened("erase", "eve", None)
+    company.retire(["bob", "eve"], heir=None)
     company.run("2026-03-01", {"ann": {"city": "Ripon"}, "dan": {"city": "Bath"}})
     assert company.versions("eve") == [
         (1, "2026-01-01", "2026-03-01", False, "erased", None, None)
