@@ -116,10 +116,10 @@ def timeline(
     rows = con.execute(
         f"""
         with keys as ({_KEYS}),
-        entries(at, kind, what, detail, row_key) as ({" union all ".join(parts)})
-        select at, kind, what, detail, row_key, count(*) over () from entries
-        where at is not null
-        order by at desc, row_key limit $limit
+        entries(happened_at, kind, what, detail, row_key) as ({" union all ".join(parts)})
+        select happened_at, kind, what, detail, row_key, count(*) over () from entries
+        where happened_at is not null
+        order by happened_at desc, row_key limit $limit
         """,
         parameters,
     ).fetchall()

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Load, model, resolve, publish and sync.",
     "status": "What was loaded, resolved and sent last.",
     "customer": "One customer on a page.",
+    "metric": "Revenue, orders, customers, ROAS, CAC: one definition for all.",
     "explain": "Why are these records one customer, or not?",
     "identity": "Who is one customer: plan, apply, roll back, review, evaluate.",
     "sql": "Query the published file.",
