@@ -25,6 +25,7 @@ select
     events.event_type,
     events.event_at,
     events.anonymous_id,
+    events.session_id,
     events.channel,
     events.device_type,
     events.cart_id
