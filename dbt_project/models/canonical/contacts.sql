@@ -4,6 +4,7 @@
     'full_name': "coalesce(full_name, nullif(trim(concat_ws(' ', first_name, last_name)), ''))",
     'is_deleted': 'coalesce(is_deleted, false)',
 } %}
+-- noqa: disable=LT02
 with staged as (
     {{ union_sources('contacts', derived=['contact_key']) }}
 )

@@ -4,6 +4,7 @@
   midnight (UTC) and at a change of campaign as well.
 #}
 {%- set splits = var('session_splits') %}
+-- noqa: disable=LT02
 with events as (
     select
         *,

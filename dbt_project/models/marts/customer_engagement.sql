@@ -62,9 +62,13 @@ by_email as (
     select
         customer_id,
         count(case when event_type = 'delivered' and event_at > {{ days_before(as_of(), 90) }} then 1 end) as emails_delivered_90d,
-        count(case when event_type = 'open' and not is_machine_open and event_at > {{ days_before(as_of(), 90) }} then 1 end) as emails_opened_90d,
+        count(case
+            when event_type = 'open' and not is_machine_open and event_at > {{ days_before(as_of(), 90) }} then 1
+        end) as emails_opened_90d,
         count(case when event_type = 'click' and event_at > {{ days_before(as_of(), 90) }} then 1 end) as emails_clicked_90d,
-        max(case when event_type = 'click' or (event_type = 'open' and not is_machine_open) then event_at end) as last_email_engaged_at
+        max(case
+            when event_type = 'click' or (event_type = 'open' and not is_machine_open) then event_at
+        end) as last_email_engaged_at
     from emails
     group by customer_id
 ),

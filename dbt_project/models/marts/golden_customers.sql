@@ -1,3 +1,4 @@
+-- noqa: disable=LT02
 with given as (
     select * from {{ ref('int_customer_contacts') }}
 ),

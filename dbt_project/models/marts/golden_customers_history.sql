@@ -16,6 +16,7 @@
 {%- endfor %}
 {%- set known = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else [] %}
 
+-- noqa: disable=LT02
 with golden as (
     select
         customer_id,
@@ -24,15 +25,6 @@ with golden as (
         {%- endfor %}
         {{ attributes_hash(golden_attributes()) }} as attributes_hash
     from {{ ref('golden_customers') }}
-),
-
--- Every id ever given, and the golden customer who goes by it today; null when no record is left.
-heirs as (
-    select
-        ids.customer_id,
-        golden.customer_id as heir_id
-    from {{ ref('stg_identity__resolve_forward') }} as ids
-    left join golden on ids.current_customer_id = golden.customer_id
 ),
 
 -- The version of each customer that began last, open or closed.
@@ -88,6 +80,15 @@ opened as (
     inner join changed on golden.customer_id = changed.customer_id
 )
 {%- if is_incremental() %},
+
+-- Every id ever given, and the golden customer who goes by it today; null when no record is left.
+heirs as (
+    select
+        ids.customer_id,
+        golden.customer_id as heir_id
+    from {{ ref('stg_identity__resolve_forward') }} as ids
+    left join golden on ids.current_customer_id = golden.customer_id
+),
 
 gone as (
     select

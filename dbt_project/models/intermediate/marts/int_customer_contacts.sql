@@ -41,7 +41,7 @@ known as (
     group by contacts.contact_key
 )
 
-select
+select -- noqa: AM04
     crosswalk.customer_id,
     contacts.*,
     coalesce(known.has_verified_identifier, false) as has_verified_identifier,
