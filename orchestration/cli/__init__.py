@@ -25,6 +25,7 @@ COMMANDS = {
     "backfill": "Load the partitions of a window again.",
     "load": "Load one file, with an answer for every row.",
     "quarantine": "Rows that loading refused: list, explain, replay.",
+    "docs": "dbt's documentation as one static page.",
     "init": "A project for a company of your own.",
 }
 

@@ -10,13 +10,14 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
 ) }}
+-- depends_on: {{ ref('stg_identity__resolve_forward') }}
+-- noqa: disable=LT02
 {%- set carried = [] %}
 {%- for attribute in golden_attributes() -%}
     {%- do carried.extend([attribute.name, attribute.name ~ '_source']) -%}
 {%- endfor %}
 {%- set known = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else [] %}
 
--- noqa: disable=LT02
 with golden as (
     select
         customer_id,

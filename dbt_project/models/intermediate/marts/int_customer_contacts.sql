@@ -41,9 +41,9 @@ known as (
     group by contacts.contact_key
 )
 
-select -- noqa: AM04
+select
     crosswalk.customer_id,
-    contacts.*,
+    contacts.*, -- noqa: AM04
     coalesce(known.has_verified_identifier, false) as has_verified_identifier,
     coalesce(known.email_is_verified, false) as email_is_verified,
     coalesce(known.phone_is_verified, false) as phone_is_verified,
