@@ -29,10 +29,7 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
     found = []
     for index, rule in enumerate(_given(rules)):
         columns = _equal_columns(rule)
-        if columns is None:
-            condition = f"({rule})"
-        else:
-            condition = f"l.{_key(index, 'l', columns)} = r.{_key(index, 'r', columns)}"
+        condition = f"({rule})" if columns is None else f"l.{_key(index, 'l', columns)} = r.{_key(index, 'r', columns)}"
         found.append({"blocking_rule": f"{condition} and {STRANGERS}"})
     return found
 

@@ -167,9 +167,7 @@ def _attributes(
     return tuple(attributes)
 
 
-def _blocked(
-    con: duckdb.DuckDBPyConnection, nodes: list[str]
-) -> dict[tuple[str, str, str], str]:
+def _blocked(con: duckdb.DuckDBPyConnection, nodes: list[str]) -> dict[tuple[str, str, str], str]:
     """(contact key, identifier type, value as given) -> why identity blocks the value."""
     rows = _rows(
         con,
@@ -238,9 +236,7 @@ def _audiences(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Row]:
         row["audience_id"]: row["entered_at"]
         for row in _of(con, "audiences.membership", customer_id)
     }
-    return [
-        {**row, "entered_at": since.get(row["audience_id"])} for row in found
-    ]
+    return [{**row, "entered_at": since.get(row["audience_id"])} for row in found]
 
 
 def _destinations(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Row]:
@@ -268,7 +264,9 @@ def _of(
 ) -> list[Row]:
     if not _exists(con, table):
         return []
-    return _rows(con, f"select * from {table} where customer_id = ? order by {order}", [customer_id])
+    return _rows(
+        con, f"select * from {table} where customer_id = ? order by {order}", [customer_id]
+    )
 
 
 def _exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:

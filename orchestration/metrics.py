@@ -110,7 +110,7 @@ class Metrics:
             # MetricFlow's errors are essays; the first paragraph says what is wrong.
             raise MetricError(str(error).strip().split("\n\n")[0]) from error
         # Short names, in the order asked for, sorted.
-        columns = [f'{quote(name)} as {quote(name.rsplit("__", 1)[-1])}' for name in groups]
+        columns = [f"{quote(name)} as {quote(name.rsplit('__', 1)[-1])}" for name in groups]
         columns += [quote(name) for name in names]
         order = ", ".join(f"{position} nulls last" for position in range(1, len(groups) + 1))
         ordered = f"\norder by {order}" if groups else ""
@@ -122,7 +122,9 @@ class Metrics:
         found: dict[str, str] = {}
         properties: tuple[Any, ...] = ()
         dimensions = self._engine.simple_dimensions_for_metrics(list(names), properties)
-        for dimension in sorted(dimensions, key=lambda d: (d.dunder_name.count("__"), d.dunder_name)):
+        for dimension in sorted(
+            dimensions, key=lambda d: (d.dunder_name.count("__"), d.dunder_name)
+        ):
             name = str(dimension.dunder_name)
             if name.startswith("metric_time") or str(dimension.type.value) == "time":
                 continue

@@ -3,7 +3,8 @@
 {% macro in_reporting_currency(amount, currency, rate, reporting) -%}
     case
         when {{ currency }} = '{{ var("reporting_currency") }}' then {{ amount }}
-        else cast({{ amount }} * {{ rate }}.usd_rate / {{ reporting }}.usd_rate as decimal(18, 2))
+        -- A quotient is a double: as a decimal first, so that cents are rounded exactly.
+        else cast({{ amount }} * cast({{ rate }}.usd_rate / {{ reporting }}.usd_rate as decimal(18, 9)) as decimal(18, 2))
     end
 {%- endmacro %}
 

@@ -60,7 +60,9 @@ def _show(console: Console, found: customer.Customer) -> None:
         console.print(Text(f"  the same value also leads to {others}", style="yellow"))
     _attributes(console, found)
     facts = [(name, found.facts[name]) for name in FACTS if found.facts.get(name) is not None]
-    _print_rows(console, "In numbers", ("", ""), [(n.replace("_", " "), _plain(v)) for n, v in facts])
+    _print_rows(
+        console, "In numbers", ("", ""), [(n.replace("_", " "), _plain(v)) for n, v in facts]
+    )
     visible = [
         (row["identifier_type"], row["identifier_value"], "verified" if row["is_verified"] else "")
         for row in found.identifiers
@@ -107,7 +109,9 @@ def _show(console: Console, found: customer.Customer) -> None:
             for d in found.destinations
         ],
     )
-    console.print(f"\n  why these {len(found.records)} records are one: mainstem explain", style="dim")
+    console.print(
+        f"\n  why these {len(found.records)} records are one: mainstem explain", style="dim"
+    )
 
 
 def _attributes(console: Console, found: customer.Customer) -> None:
@@ -116,7 +120,7 @@ def _attributes(console: Console, found: customer.Customer) -> None:
         if attribute.value is None and not attribute.others:
             continue
         came = f"{attribute.source}, {_moment(attribute.updated_at)}" if attribute.source else ""
-        shown = "–" if attribute.value is None else str(attribute.value)
+        shown = "-" if attribute.value is None else str(attribute.value)
         rows.append((attribute.name.replace("_", " "), shown, came))
         rows += [
             ("", f"  not {other.value}", f"{other.contact_key}: {other.reason}")
@@ -124,7 +128,9 @@ def _attributes(console: Console, found: customer.Customer) -> None:
         ]
     _print_rows(console, "Attributes", ("", "", ""), rows)
     if len(found.versions) > 1:
-        console.print(f"  {len(found.versions)} versions in marts.golden_customers_history", style="dim")
+        console.print(
+            f"  {len(found.versions)} versions in marts.golden_customers_history", style="dim"
+        )
 
 
 def _print_rows(

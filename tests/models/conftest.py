@@ -36,7 +36,7 @@ class Models:
     def table(self, name: str, columns: Mapping[str, str], rows: Rows) -> None:
         """Replace `schema.table` by these rows; a column that a row does not name is null."""
         with self.warehouse() as con:
-            con.execute(f"create schema if not exists {name.split('.')[0]}")
+            con.execute(f"create schema if not exists {name.split('.', maxsplit=1)[0]}")
             typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
             con.execute(f"create or replace table {name} ({typed})")
             for row in rows:
@@ -57,7 +57,7 @@ class Models:
             or (
                 tests
                 and node["resource_type"] == "test"
-                and {d for d in node["depends_on"]["nodes"]} <= models
+                and set(node["depends_on"]["nodes"]) <= models
             )
         )
         bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]

@@ -34,7 +34,11 @@ class Project:
         return str(path.split("/")[1])
 
     def parents(self, key: str) -> list[str]:
-        return [p for p in self.models[key]["depends_on"]["nodes"] if p in self.models or p in self.sources]
+        return [
+            p
+            for p in self.models[key]["depends_on"]["nodes"]
+            if p in self.models or p in self.sources
+        ]
 
     @cached_property
     def children(self) -> dict[str, set[str]]:
@@ -46,7 +50,9 @@ class Project:
 
     def name(self, key: str) -> str:
         source = self.sources.get(key)
-        return f"{source['source_name']}.{source['name']}" if source else str(self.models[key]["name"])
+        return (
+            f"{source['source_name']}.{source['name']}" if source else str(self.models[key]["name"])
+        )
 
     def tests_of(self, key: str) -> set[str]:
         return {
@@ -96,7 +102,8 @@ def test_only_staging_reads_sources(project: Project) -> None:
     deviates(
         project.name(key)
         for key in project.models
-        if project.layer(key) != "staging" and any(p in project.sources for p in project.parents(key))
+        if project.layer(key) != "staging"
+        and any(p in project.sources for p in project.parents(key))
     )
 
 
@@ -105,7 +112,8 @@ def test_staging_reads_nothing_but_sources(project: Project) -> None:
     deviates(
         project.name(key)
         for key in project.models
-        if project.layer(key) == "staging" and any(p in project.models for p in project.parents(key))
+        if project.layer(key) == "staging"
+        and any(p in project.models for p in project.parents(key))
     )
 
 

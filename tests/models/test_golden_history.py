@@ -27,7 +27,10 @@ class Company:
         columns = {"customer_id": "varchar"}
         for column in declared:
             if "survivorship" in column["config"]["meta"]:
-                columns |= {column["name"]: column["data_type"], f"{column['name']}_source": "varchar"}
+                columns |= {
+                    column["name"]: column["data_type"],
+                    f"{column['name']}_source": "varchar",
+                }
         rows = [
             {"customer_id": key, **values, **{f"{name}_source": "shop" for name in values}}
             for key, values in customers.items()
@@ -80,9 +83,7 @@ def test_versions_through_a_customers_life(models: Any, monkeypatch: pytest.Monk
     # Nothing of eve stays, nor of bob, who had become her.
     company.retire(["bob", "eve"], heir=None)
     company.run("2026-03-01", {"ann": {"city": "Ripon"}, "dan": {"city": "Bath"}})
-    assert company.versions("eve") == [
-        (1, "2026-01-01", "2026-03-01", False, "erased", None, None)
-    ]
+    assert company.versions("eve") == [(1, "2026-01-01", "2026-03-01", False, "erased", None, None)]
     assert company.versions("bob") == [
         (1, "2026-01-01", "2026-02-01", False, "merged", "eve", None)
     ]
