@@ -102,6 +102,7 @@ def execute(
         left_out=left_out,
         errors=errors,
         changed=facts.get("changed", 0),
+        notes=facts.get("notes", []),
         score=asdict(facts["score"]) if facts.get("score") else None,
         syncs={name: asdict(sync) for name, sync in facts.get("syncs", {}).items()},
         seconds=time.monotonic() - began,
