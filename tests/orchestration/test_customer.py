@@ -154,7 +154,9 @@ def test_audiences_consents_and_destinations(published: Path) -> None:
     found = read(published, "cus_ann")
     assert [row["audience_id"] for row in found.audiences] == ["aud_buyers"]
     assert [(row["purpose"], row["status"]) for row in found.consents] == [("marketing", "granted")]
-    assert [(row["destination"], row["is_held"]) for row in found.destinations] == [("webhook", True)]
+    assert [(row["destination"], row["is_held"]) for row in found.destinations] == [
+        ("webhook", True)
+    ]
 
 
 def test_the_command_imports_neither_dagster_nor_dbt(published: Path) -> None:

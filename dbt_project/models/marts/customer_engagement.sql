@@ -8,7 +8,8 @@ events as (
 ),
 
 emails as (
-    select * from {{ ref('int_email_customers') }}
+    select * from {{ ref('int_email_event_customers') }}
+    where event_at <= {{ as_of() }}
 ),
 
 carts as (
