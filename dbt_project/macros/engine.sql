@@ -29,6 +29,10 @@
 {% macro first_by(column, order_by) %}{{ return(adapter.dispatch('first_by')(column, order_by)) }}{% endmacro %}
 {% macro duckdb__first_by(column, order_by) %}first({{ column }} order by {{ order_by }}){% endmacro %}
 
+{# Several columns of the row that `order_by` puts first, as one record: `record.column`. #}
+{% macro first_record_by(columns, order_by) %}{{ return(adapter.dispatch('first_record_by')(columns, order_by)) }}{% endmacro %}
+{% macro duckdb__first_record_by(columns, order_by) %}first(struct_pack({% for column in columns %}{{ column }} := {{ column }}{{ ', ' if not loop.last }}{% endfor %}) order by {{ order_by }}){% endmacro %}
+
 {# A moment with an offset (or text of one; without an offset it is UTC already) as a UTC timestamp. #}
 {% macro utc(column) %}{{ return(adapter.dispatch('utc')(column)) }}{% endmacro %}
 {% macro duckdb__utc(column) %}(cast({{ column }} as timestamptz) at time zone 'UTC'){% endmacro %}

@@ -129,19 +129,32 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# Value, source and date of each golden attribute; for a select grouped by customer_id. #}
+{# Golden attributes by what is chosen together: [[email], [address_line1, city, ...], ...]. #}
+{% macro survivor_groups() %}
+    {%- set found = {} -%}
+    {%- for attribute in golden_attributes() -%}
+        {%- do found.setdefault(attribute.config.meta.survivorship.group or 'only ' ~ attribute.name, []).append(attribute) -%}
+    {%- endfor -%}
+    {{ return(found.values() | list) }}
+{% endmacro %}
+
+{# The record that each group comes from, as `<first attribute>__record`; for a select grouped by
+   customer_id. One aggregate a group: sorting is what golden_customers costs. #}
 {% macro survivors() -%}
-    {%- set attributes = golden_attributes() -%}
-    {%- for attribute in attributes %}
-        {%- set group = attribute.config.meta.survivorship.group -%}
-        {%- set members = [] -%}
-        {%- for other in attributes if other.name == attribute.name or (group and other.config.meta.survivorship.group == group) -%}
-            {%- do members.append(other) -%}
+    {%- for members in survivor_groups() %},
+        {{ first_record_by((members | map(attribute='name') | list) + ['source_system', 'updated_at'], survivorship_order(members)) }} as {{ members[0].name }}__record
+    {%- endfor -%}
+{%- endmacro %}
+
+{# Value, source and date of each golden attribute, out of those records in a relation. #}
+{% macro survivor_columns(relation) -%}
+    {%- for members in survivor_groups() -%}
+        {%- set record = relation ~ '.' ~ members[0].name ~ '__record' -%}
+        {%- for attribute in members %}
+    {{ record }}.{{ attribute.name }} as {{ attribute.name }},
+    case when {{ record }}.{{ attribute.name }} is not null then {{ record }}.source_system end as {{ attribute.name }}_source,
+    case when {{ record }}.{{ attribute.name }} is not null then {{ record }}.updated_at end as {{ attribute.name }}_updated_at,
         {%- endfor -%}
-        {%- set order = survivorship_order(members) %},
-        {{ first_by(attribute.name, order) }} as {{ attribute.name }},
-        {{ first_by('case when ' ~ attribute.name ~ ' is not null then source_system end', order) }} as {{ attribute.name }}_source,
-        {{ first_by('case when ' ~ attribute.name ~ ' is not null then updated_at end', order) }} as {{ attribute.name }}_updated_at
     {%- endfor -%}
 {%- endmacro %}
 

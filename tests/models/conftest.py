@@ -77,6 +77,12 @@ class Models:
         assert self.project.manifest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Shared: tests that change the project's files take `own_models`."""
     return Models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def own_models(tmp_path: Path) -> Models:
+    return Models(tmp_path)

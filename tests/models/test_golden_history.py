@@ -51,7 +51,10 @@ class Company:
         )
 
 
-def test_versions_through_a_customers_life(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_through_a_customers_life(
+    own_models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = own_models
     company = Company(models, monkeypatch)
     ann, bob, eve = {"city": "Leeds"}, {"city": "Oslo"}, {"city": "Rome"}
     company.run("2026-01-01", {"ann": ann, "bob": bob, "eve": eve})

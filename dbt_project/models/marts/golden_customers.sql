@@ -61,11 +61,7 @@ golden as (
 
 select
     golden.customer_id,
-    {%- for attribute in golden_attributes() %}
-    golden.{{ attribute.name }},
-    golden.{{ attribute.name }}_source,
-    golden.{{ attribute.name }}_updated_at,
-    {%- endfor %}
+    {{- survivor_columns('golden') }}
     golden.source_count,
     golden.contact_count,
     seen.node_count,
