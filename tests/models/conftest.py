@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,50 @@ class Models:
         assert self.project.manifest
 
 
+class Manifest:
+    """The manifest, with the questions that the rules ask of it."""
+
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        self.sources = {s["unique_id"]: s for s in manifest["sources"].values()}
+        self.models = {
+            key: node for key, node in manifest["nodes"].items() if node["resource_type"] == "model"
+        }
+        self.tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+        self.exposures = list(manifest["exposures"].values())
+
+    def layer(self, key: str) -> str:
+        path = self.models[key]["original_file_path"]
+        return str(path.split("/")[1])
+
+    def parents(self, key: str) -> list[str]:
+        return [
+            p
+            for p in self.models[key]["depends_on"]["nodes"]
+            if p in self.models or p in self.sources
+        ]
+
+    @cached_property
+    def children(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for key in self.models:
+            for parent in self.parents(key):
+                found[parent].add(key)
+        return found
+
+    def name(self, key: str) -> str:
+        source = self.sources.get(key)
+        return (
+            f"{source['source_name']}.{source['name']}" if source else str(self.models[key]["name"])
+        )
+
+    def tests_of(self, key: str) -> set[str]:
+        return {
+            test["test_metadata"]["name"]
+            for test in self.tests
+            if test.get("attached_node") == key and test.get("test_metadata")
+        }
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     """Shared: tests that change the project's files take `own_models`."""
@@ -86,3 +132,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 @pytest.fixture
 def own_models(tmp_path: Path) -> Models:
     return Models(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def project(models: Models) -> Manifest:
+    return Manifest(models.project.manifest)
