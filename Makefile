@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check ui sql seeds lock clean help
+.PHONY: run test check lint-sql docs ui sql seeds lock clean help
 .DEFAULT_GOAL := help
 
 help: ## What there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
 
 # uv installs in seconds what takes pip minutes; it lives in the environment that it fills, and trusts
 # the certificates that the machine trusts.
@@ -33,6 +33,13 @@ check: $(INSTALLED) ## Lint, types and architecture alone
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Apart from `check`: the dbt templater compiles every model, which takes a minute.
+lint-sql: $(INSTALLED) ## Lint the SQL of the models (sqlfluff with the dbt templater; a minute)
+	@MAINSTEM_WAREHOUSE=$$(mktemp -d)/lint.duckdb PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models
+
+docs: $(INSTALLED) ## dbt's documentation as one static page
+	@$(BIN)/mainstem docs
 
 ui: $(INSTALLED) ## Dagster on http://127.0.0.1:3000
 	@$(BIN)/mainstem ui

@@ -158,13 +158,28 @@ class Project:
                     f"dbt cannot install {folder / 'packages.yml'}: {result.exception}"
                 )
 
+    def document(self) -> Path:
+        """dbt's documentation of the project and of the tables that there are, as one HTML file."""
+        folder = self.home.data / "dbt" / "docs"  # compiling rewrites the manifest: not ours
+        folder.mkdir(parents=True, exist_ok=True)
+        result = self._invoke(["docs", "generate", "--static"], target=folder)
+        page = folder / "static_index.html"
+        if not result.success or not page.exists():
+            raise ProjectError(f"dbt cannot document {self.home.dbt_project}: {result.exception}")
+        return page
+
     def _parse(self) -> None:
         result = self._invoke(["parse"])
         if not result.success:
             raise ProjectError(f"dbt cannot parse {self.home.dbt_project}: {result.exception}")
         self._parsed = result.result
 
-    def _invoke(self, command: list[str], on_event: Callable[[Any], None] | None = None) -> Any:
+    def _invoke(
+        self,
+        command: list[str],
+        on_event: Callable[[Any], None] | None = None,
+        target: Path | None = None,
+    ) -> Any:
         from dbt.cli.main import dbtRunner
 
         self.home.dbt_target.mkdir(parents=True, exist_ok=True)
@@ -177,7 +192,7 @@ class Project:
         where = str(self.home.dbt_project)
         places = ["--project-dir", where, "--profiles-dir", where]
         if command[0] != "deps":  # which makes nothing there
-            places += ["--target-path", str(self.home.dbt_target)]
+            places += ["--target-path", str(target or self.home.dbt_target)]
         places += ["--log-path", str(self.home.dbt_target.parent / "logs")]
         quiet = ["--quiet", "--log-level", "none", "--no-use-colors", "--no-version-check"]
         try:

@@ -29,6 +29,10 @@
 {% macro first_by(column, order_by) %}{{ return(adapter.dispatch('first_by')(column, order_by)) }}{% endmacro %}
 {% macro duckdb__first_by(column, order_by) %}first({{ column }} order by {{ order_by }}){% endmacro %}
 
+{# Several columns of the row that `order_by` puts first, as one record: `record.column`. #}
+{% macro first_record_by(columns, order_by) %}{{ return(adapter.dispatch('first_record_by')(columns, order_by)) }}{% endmacro %}
+{% macro duckdb__first_record_by(columns, order_by) %}first(struct_pack({% for column in columns %}{{ column }} := {{ column }}{{ ', ' if not loop.last }}{% endfor %}) order by {{ order_by }}){% endmacro %}
+
 {# A moment with an offset (or text of one; without an offset it is UTC already) as a UTC timestamp. #}
 {% macro utc(column) %}{{ return(adapter.dispatch('utc')(column)) }}{% endmacro %}
 {% macro duckdb__utc(column) %}(cast({{ column }} as timestamptz) at time zone 'UTC'){% endmacro %}
@@ -44,3 +48,18 @@
 {# What follows the first `marker` in a text, up to an `&`; null where it is not there. #}
 {% macro text_after(column, marker) %}{{ return(adapter.dispatch('text_after')(column, marker)) }}{% endmacro %}
 {% macro duckdb__text_after(column, marker) %}nullif(regexp_extract({{ column }}, '{{ marker }}([^&]*)', 1), ''){% endmacro %}
+
+{# The value of the first of these query parameters that a URL has; null where it has none. #}
+{% macro url_parameter(column, names) %}{{ return(adapter.dispatch('url_parameter')(column, names)) }}{% endmacro %}
+{% macro duckdb__url_parameter(column, names) %}nullif(regexp_extract({{ column }}, '[?&](?:{{ names | join('|') }})=([^&#]*)', 1), ''){% endmacro %}
+
+{% macro seconds_between(earlier, later) %}{{ return(adapter.dispatch('seconds_between')(earlier, later)) }}{% endmacro %}
+{% macro duckdb__seconds_between(earlier, later) %}((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0){% endmacro %}
+
+{# The last value that is not null in the rows before this one. #}
+{% macro last_known_before(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known_before')(column, partition_by, order_by)) }}{% endmacro %}
+{% macro duckdb__last_known_before(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and 1 preceding){% endmacro %}
+
+{# One row a day, `date_day`, from a date to the day of a moment: a whole select. #}
+{% macro date_spine(first_day, until) %}{{ return(adapter.dispatch('date_spine')(first_day, until)) }}{% endmacro %}
+{% macro duckdb__date_spine(first_day, until) %}select unnest(generate_series(date '{{ first_day }}', cast({{ until }} as date), interval 1 day)) as date_day{% endmacro %}

@@ -14,6 +14,8 @@ COMMANDS = {
     "resolve": "Who is who in a CSV or Parquet file, with nothing set up.",
     "run": "Load, model, resolve, publish and sync.",
     "status": "What was loaded, resolved and sent last.",
+    "customer": "One customer on a page.",
+    "metric": "Revenue, orders, customers, ROAS, CAC: one definition for all.",
     "explain": "Why are these records one customer, or not?",
     "identity": "Who is one customer: plan, apply, roll back, review, evaluate.",
     "sql": "Query the published file.",
@@ -23,6 +25,7 @@ COMMANDS = {
     "backfill": "Load the partitions of a window again.",
     "load": "Load one file, with an answer for every row.",
     "quarantine": "Rows that loading refused: list, explain, replay.",
+    "docs": "dbt's documentation as one static page.",
     "init": "A project for a company of your own.",
 }
 

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on standard output.")
+@click.option("--select", help="Some assets alone, in Dagster's selection syntax.")
 @click.option("--quiet", is_flag=True, help="No progress; only the report at the end.")
-def command(as_json: bool, quiet: bool) -> None:
+def command(as_json: bool, select: str | None, quiet: bool) -> None:
     """Load every source, build and test the models, resolve identity, publish, and sync.
 
     It can be killed and run again at any moment: nothing is lost, nothing is there twice, and no
     customer id changes because of it. What has not changed is not done again.
+
+    \b
+    mainstem run --select 'key:"audiences/aud_*"+'      # audiences, and what depends on them
+    mainstem run --select 'group:staging or +key:"marts/customer_360"'
 
     \b
     Exit code: 0 complete, 1 failed, 2 wrong usage, 3 incomplete (it says what was left out).
@@ -34,7 +39,7 @@ def command(as_json: bool, quiet: bool) -> None:
     home = find_home()
     progress = Progress() if quiet else to_terminal()
     with lock.hold(home.lock, "mainstem run"):
-        outcome = execute(home, progress)
+        outcome = execute(home, progress, select=select)
     if as_json:
         print(json.dumps(outcome, indent=2, default=str))
     else:
@@ -44,8 +49,13 @@ def command(as_json: bool, quiet: bool) -> None:
     sys.exit(outcome["exit_code"])
 
 
-def execute(home: Home, progress: Progress, *, identity: str | None = None) -> dict[str, Any]:
+def execute(
+    home: Home, progress: Progress, *, identity: str | None = None, select: str | None = None
+) -> dict[str, Any]:
     """Run everything; what came of it as plain data. The caller holds the lock.
+
+    `select` runs some assets alone. Raises click.UsageError if it is none of Dagster's selections,
+    or selects nothing.
 
     `identity` runs identity and what follows alone: `apply`, or `rollback to <run>`.
     """
@@ -71,6 +81,8 @@ def execute(home: Home, progress: Progress, *, identity: str | None = None) -> d
         if identity is not None:
             tags |= {history.COMMAND_TAG: "identity", IDENTITY_TAG: identity}
             selection = list(downstream(assembly.definitions))
+        elif select is not None:
+            selection = _select(assembly.definitions, select)
         result = assembly.definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,
             asset_selection=selection,
@@ -96,6 +108,23 @@ def execute(home: Home, progress: Progress, *, identity: str | None = None) -> d
         seconds=time.monotonic() - began,
         seconds_by_step=progress.seconds,
     )
+
+
+def _select(definitions: dg.Definitions, text: str) -> list[dg.AssetKey]:
+    """The assets that a text of Dagster's selection syntax means."""
+    import dagster as dg
+
+    try:
+        selection = dg.AssetSelection.from_coercible(text)
+        found = selection.resolve(definitions.resolve_asset_graph())
+    except Exception as error:
+        raise click.UsageError(f"--select {text}: {str(error).strip().splitlines()[0]}") from error
+    if not found:
+        raise click.UsageError(
+            f"--select {text} selects nothing: keys are written as in `make ui`,"
+            ' such as key:"marts/customer_360"'
+        )
+    return sorted(found)
 
 
 def _outcome(code: int, **facts: Any) -> dict[str, Any]:

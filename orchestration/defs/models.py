@@ -44,8 +44,11 @@ class Translator(DagsterDbtTranslator):
             return str(below[0])
         return str(folder)
 
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> None:
-        """dbt owners are names of teams; Dagster wants addresses."""
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """The owner in the model's meta (an audience has one), else its dbt group, as a team."""
+        config = dbt_resource_props.get("config") or {}
+        owner = (config.get("meta") or {}).get("owner") or config.get("group")
+        return [f"team:{re.sub(r'[^A-Za-z0-9_-]+', '_', str(owner))}"] if owner else []
 
 
 def build(project: Project) -> Any:

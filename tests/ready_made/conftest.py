@@ -117,7 +117,7 @@ class Company:
             key
             for key, node in nodes.items()
             if node["resource_type"] == "model"
-            and (node["name"] in CANONICAL or node["path"].startswith("staging/"))
+            and (node["name"] in CANONICAL | {"int_events"} or node["path"].startswith("staging/"))
             and "identity" not in node["path"]
             and node["path"].startswith(below)
         }

@@ -60,7 +60,7 @@ def test_segment_messages(built: Any) -> None:
     assert track["event_at"] == datetime(2026, 3, 28, 23, 30)  # 00:30 in Berlin, before summer time
     assert track["received_at"] == datetime(2026, 3, 28, 23, 31)  # the first time
     assert (track["utm_source"], track["utm_campaign"]) == ("google", "spring")
-    assert (track["geo_country"], track["channel"]) == ("US", "paid")
+    assert (track["geo_country"], track["channel"]) == ("US", "paid_search")
     assert events["m2"]["page_referrer"] == "https://search.example.org/"
     assert built.identifiers("anon:dev-1") == {
         ("anonymous_id", "dev-1", True),

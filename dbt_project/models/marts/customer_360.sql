@@ -51,6 +51,7 @@ select
         when rfm.rfm_recency = 1 then 'lost'
         else 'regular'
     end as rfm_segment,
+    engagement.sessions_30d,
     engagement.page_views_30d,
     golden.last_seen_at,
     engagement.last_channel,
@@ -59,6 +60,10 @@ select
     engagement.device_type,
     golden.loyalty_tier,
     engagement.open_cart_value,
+    engagement.open_ticket_count,
+    engagement.emails_opened_90d,
+    engagement.emails_clicked_90d,
+    engagement.last_email_engaged_at,
     coalesce(consents.consent_email, false) as consent_email,
     coalesce(consents.consent_ads, false) as consent_ads
 from golden

@@ -41,7 +41,7 @@ ranked as (
         *,
         row_number() over (
             partition by customer_id, purpose, channel
-            order by consented_at desc, case when status = 'granted' then 1 else 0 end, consent_id
+            order by consented_at desc, case when status = 'granted' then 1 else 0 end asc, consent_id asc
         ) as recency
     from decisions
 )

@@ -1,18 +1,38 @@
-with events as (
+with customers as (
+    select customer_id from {{ ref('golden_customers') }}
+),
+
+events as (
     select * from {{ ref('int_event_customers') }}
     where event_at <= {{ as_of() }}
 ),
 
-customers as (
-    select customer_id from {{ ref('golden_customers') }}
+emails as (
+    select * from {{ ref('int_email_event_customers') }}
+    where event_at <= {{ as_of() }}
 ),
 
-summed as (
+carts as (
+    select * from {{ ref('carts') }}
+    where status = 'open'
+),
+
+tickets as (
+    select * from {{ ref('support_tickets') }}
+),
+
+crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+),
+
+on_site as (
     select
         customer_id,
         count(case
             when event_type in ('page', 'screen') and event_at > {{ days_before(as_of(), 30) }} then 1
         end) as page_views_30d,
+        count(distinct case when event_at > {{ days_before(as_of(), 30) }} then session_id end) as sessions_30d,
+        count(distinct session_id) as session_count,
         count(*) as event_count,
         max(event_at) as last_event_at,
         {{ first_by('channel', 'event_at desc, event_id') }} as last_channel,
@@ -38,11 +58,27 @@ preferred as (
     group by customer_id
 ),
 
+-- What a mail program opens by itself says nothing of the reader.
+by_email as (
+    select
+        customer_id,
+        count(case when event_type = 'delivered' and event_at > {{ days_before(as_of(), 90) }} then 1 end) as emails_delivered_90d,
+        count(case
+            when event_type = 'open' and not is_machine_open and event_at > {{ days_before(as_of(), 90) }} then 1
+        end) as emails_opened_90d,
+        count(case when event_type = 'click' and event_at > {{ days_before(as_of(), 90) }} then 1 end) as emails_clicked_90d,
+        max(case
+            when event_type = 'click' or (event_type = 'open' and not is_machine_open) then event_at
+        end) as last_email_engaged_at
+    from emails
+    group by customer_id
+),
+
 cart_customers as (
     select distinct
         cart_id,
         customer_id
-    from {{ ref('int_event_customers') }}
+    from events
     where cart_id is not null
 ),
 
@@ -50,22 +86,46 @@ open_carts as (
     select
         cart_customers.customer_id,
         sum(carts.cart_value) as open_cart_value
-    from {{ ref('carts') }} as carts
+    from carts
     inner join cart_customers on carts.cart_id = cart_customers.cart_id
-    where carts.status = 'open'
     group by cart_customers.customer_id
+),
+
+-- Open at `as_of`: asked by then, and not answered, or answered later.
+open_tickets as (
+    select
+        crosswalk.customer_id,
+        count(*) as open_ticket_count
+    from tickets
+    inner join crosswalk on tickets.contact_key = crosswalk.node_key
+    where
+        tickets.created_at <= {{ as_of() }}
+        and (
+            (tickets.resolved_at is null and tickets.status not in ('solved', 'closed'))
+            or tickets.resolved_at > {{ as_of() }}
+        )
+    group by crosswalk.customer_id
 )
 
 select
     customers.customer_id,
-    coalesce(summed.event_count, 0) as event_count,
-    coalesce(summed.page_views_30d, 0) as page_views_30d,
-    summed.last_event_at,
-    summed.last_channel,
+    coalesce(on_site.event_count, 0) as event_count,
+    coalesce(on_site.session_count, 0) as session_count,
+    coalesce(on_site.sessions_30d, 0) as sessions_30d,
+    coalesce(on_site.page_views_30d, 0) as page_views_30d,
+    on_site.last_event_at,
+    on_site.last_channel,
     preferred.preferred_channel,
-    summed.device_type,
-    cast(coalesce(open_carts.open_cart_value, 0) as decimal(18, 2)) as open_cart_value
+    on_site.device_type,
+    cast(coalesce(open_carts.open_cart_value, 0) as decimal(18, 2)) as open_cart_value,
+    coalesce(open_tickets.open_ticket_count, 0) as open_ticket_count,
+    coalesce(by_email.emails_delivered_90d, 0) as emails_delivered_90d,
+    coalesce(by_email.emails_opened_90d, 0) as emails_opened_90d,
+    coalesce(by_email.emails_clicked_90d, 0) as emails_clicked_90d,
+    by_email.last_email_engaged_at
 from customers
-left join summed on customers.customer_id = summed.customer_id
+left join on_site on customers.customer_id = on_site.customer_id
 left join preferred on customers.customer_id = preferred.customer_id
 left join open_carts on customers.customer_id = open_carts.customer_id
+left join open_tickets on customers.customer_id = open_tickets.customer_id
+left join by_email on customers.customer_id = by_email.customer_id

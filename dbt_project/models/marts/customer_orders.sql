@@ -1,6 +1,5 @@
 with orders as (
-    select * from {{ ref('int_order_customers') }}
-    where status <> 'cancelled'
+    select * from {{ ref('purchases') }}
 ),
 
 customers as (

@@ -1,8 +1,39 @@
-with contacts as (
+-- noqa: disable=LT02
+with given as (
+    select * from {{ ref('int_customer_contacts') }}
+),
+
+crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+),
+
+identifiers as (
+    select * from {{ ref('stg_identity__identifiers') }}
+),
+
+-- Values that an attribute excludes are as good as none.
+usable as (
     select
-        *
+        customer_id,
+        contact_key,
+        source_system,
+        created_at,
+        updated_at,
+        has_verified_identifier,
+        email_is_verified,
+        phone_is_verified
+        {%- for attribute in golden_attributes() %},
+        {{ surviving_value(attribute) }} as {{ attribute.name }}
+        {%- endfor %}
+    from given
+),
+
+contacts as (
+    select
+        *,
+        {{ completeness() or 0 }} as completeness
         {{- survivorship_votes() }}
-    from {{ ref('int_customer_contacts') }}
+    from usable
 ),
 
 seen as (
@@ -11,8 +42,8 @@ seen as (
         count(distinct crosswalk.node_key) as node_count,
         min(identifiers.first_seen_at) as first_seen_at,
         max(identifiers.last_seen_at) as last_seen_at
-    from {{ ref('stg_identity__crosswalk') }} as crosswalk
-    left join {{ ref('stg_identity__identifiers') }} as identifiers on crosswalk.node_key = identifiers.node_key
+    from crosswalk
+    left join identifiers on crosswalk.node_key = identifiers.node_key
     group by crosswalk.customer_id
 ),
 
@@ -30,11 +61,7 @@ golden as (
 
 select
     golden.customer_id,
-    {%- for attribute in golden_attributes() %}
-    golden.{{ attribute.name }},
-    golden.{{ attribute.name }}_source,
-    golden.{{ attribute.name }}_updated_at,
-    {%- endfor %}
+    {{- survivor_columns('golden') }}
     golden.source_count,
     golden.contact_count,
     seen.node_count,

@@ -1,52 +1,59 @@
-{# Contacts with their customer; a contact point that identity blocked (a placeholder, the shop's
-   own phone) is no attribute of anybody. #}
+{# Contacts with their customer, and what is known of their email and phone. All columns of contacts
+   are handed on, so that a new one reaches golden_customers without a change here. #}
 with contacts as (
     select * from {{ ref('contacts') }}
+    where not is_deleted
 ),
 
 crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
 
-blocked as (
-    select distinct
-        node_key,
-        identifier_type,
-        given_value
-    from {{ ref('stg_identity__identifiers') }}
-    where is_blocked
+identifiers as (
+    select * from {{ ref('stg_identity__identifiers') }}
+),
+
+unreachable as (
+    select * from {{ ref('int_unreachable_emails') }}
+),
+
+-- One row a contact, however many identifiers it has.
+known as (
+    select
+        contacts.contact_key,
+        bool_or(identifiers.is_verified) as has_verified_identifier,
+        bool_or(identifiers.identifier_type = 'email') as has_email,
+        bool_or(identifiers.identifier_type = 'phone') as has_phone,
+        bool_or(identifiers.identifier_type = 'email' and identifiers.is_verified) as email_is_verified,
+        bool_or(identifiers.identifier_type = 'phone' and identifiers.is_verified) as phone_is_verified,
+        bool_or(
+            identifiers.identifier_type = 'email'
+            and identifiers.given_value = trim(contacts.email)
+            and identifiers.is_blocked
+        ) as email_is_blocked,
+        bool_or(
+            identifiers.identifier_type = 'phone'
+            and identifiers.given_value = trim(contacts.phone)
+            and identifiers.is_blocked
+        ) as phone_is_blocked
+    from contacts
+    inner join identifiers on contacts.contact_key = identifiers.node_key
+    group by contacts.contact_key
 )
 
 select
     crosswalk.customer_id,
-    contacts.contact_key,
-    contacts.source_system,
-    contacts.first_name,
-    contacts.last_name,
-    case when blocked_email.node_key is null then contacts.email end as email,
-    case when blocked_phone.node_key is null then contacts.phone end as phone,
-    case
-        when contacts.birth_date in (date '1900-01-01', date '1970-01-01', date '2000-01-01') then null
-        else contacts.birth_date
-    end as birth_date,
-    contacts.address_line1,
-    contacts.city,
-    contacts.region,
-    contacts.postal_code,
-    contacts.country_code,
-    contacts.loyalty_tier,
-    contacts.created_at,
-    contacts.updated_at
+    contacts.*, -- noqa: AM04
+    coalesce(known.has_verified_identifier, false) as has_verified_identifier,
+    coalesce(known.email_is_verified, false) as email_is_verified,
+    coalesce(known.phone_is_verified, false) as phone_is_verified,
+    coalesce(known.email_is_blocked, false) as email_is_blocked,
+    coalesce(known.phone_is_blocked, false) as phone_is_blocked,
+    -- Identity keeps only what can be an address or a number at all.
+    not coalesce(known.has_email, false) as email_is_invalid,
+    not coalesce(known.has_phone, false) as phone_is_invalid,
+    unreachable.email is not null as email_is_bounced
 from contacts
 inner join crosswalk on contacts.contact_key = crosswalk.node_key
-left join blocked as blocked_email
-    on
-        contacts.contact_key = blocked_email.node_key
-        and blocked_email.identifier_type = 'email'
-        and trim(contacts.email) = blocked_email.given_value
-left join blocked as blocked_phone
-    on
-        contacts.contact_key = blocked_phone.node_key
-        and blocked_phone.identifier_type = 'phone'
-        and trim(contacts.phone) = blocked_phone.given_value
-where not contacts.is_deleted
+left join known on contacts.contact_key = known.contact_key
+left join unreachable on lower(trim(contacts.email)) = unreachable.email

@@ -9,6 +9,11 @@ crosswalk as (
 
 rates as (
     select * from {{ ref('exchange_rates') }}
+),
+
+reporting as (
+    select * from rates
+    where currency = '{{ var("reporting_currency") }}'
 )
 
 select
@@ -17,23 +22,12 @@ select
     orders.ordered_at,
     orders.status,
     orders.channel,
+    orders.source_system,
     orders.cart_id,
-    -- What is in the reporting currency already needs no rate: a company of one currency has none.
-    case
-        when orders.currency = '{{ var("reporting_currency") }}' then orders.net_revenue
-        else cast(orders.net_revenue * rates.usd_rate / reporting.usd_rate as decimal(18, 2))
-    end as net_revenue
+    {{ in_reporting_currency('orders.net_revenue', 'orders.currency', 'rates', 'reporting') }} as net_revenue
 from orders
 left join crosswalk as contact on orders.contact_key = contact.node_key
 left join crosswalk as visitor on 'anon:' || orders.anonymous_id = visitor.node_key
-left join rates
-    on
-        orders.currency = rates.currency
-        and cast(orders.ordered_at as date) >= rates.valid_from
-        and (rates.valid_to is null or cast(orders.ordered_at as date) < rates.valid_to)
-left join rates as reporting
-    on
-        reporting.currency = '{{ var("reporting_currency") }}'
-        and cast(orders.ordered_at as date) >= reporting.valid_from
-        and (reporting.valid_to is null or cast(orders.ordered_at as date) < reporting.valid_to)
+left join rates on orders.currency = rates.currency and {{ holds_on('rates', 'orders.ordered_at') }}
+left join reporting on {{ holds_on('reporting', 'orders.ordered_at') }}
 where orders.ordered_at <= {{ as_of() }}

@@ -1,0 +1,151 @@
+{#
+  Slowly changing dimension, type 2. Only what changed is written: of a customer whose golden
+  attributes are others than in the version at hand, that version is closed and a new one opened.
+  It cannot be rebuilt from anything, so a full refresh leaves it alone.
+#}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='merge',
+    unique_key=['customer_id', 'version'],
+    on_schema_change='append_new_columns',
+    full_refresh=false,
+) }}
+-- depends_on: {{ ref('stg_identity__resolve_forward') }}
+-- noqa: disable=LT02
+{%- set carried = [] %}
+{%- for attribute in golden_attributes() -%}
+    {%- do carried.extend([attribute.name, attribute.name ~ '_source']) -%}
+{%- endfor %}
+{%- set known = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else [] %}
+
+with golden as (
+    select
+        customer_id,
+        {%- for name in carried %}
+        {{ name }},
+        {%- endfor %}
+        {{ attributes_hash(golden_attributes()) }} as attributes_hash
+    from {{ ref('golden_customers') }}
+),
+
+-- The version of each customer that began last, open or closed.
+latest as (
+    {% if is_incremental() %}
+    select * from (
+        select
+            *,
+            row_number() over (partition by customer_id order by version desc) as from_newest
+        from {{ this }}
+    ) as versions
+    where from_newest = 1
+    {% else %}
+    select
+        cast(null as varchar) as customer_id,
+        cast(null as integer) as version,
+        cast(null as timestamp) as valid_from,
+        cast(null as timestamp) as valid_to,
+        cast(null as boolean) as is_current,
+        cast(null as varchar) as attributes_hash
+    where false
+    {% endif %}
+),
+
+-- What changed, at the moment `as_of`: a clock that went back changes nothing before the last change.
+changed as (
+    select
+        golden.customer_id,
+        coalesce(latest.version, 0) + 1 as version,
+        case
+            when latest.customer_id is null then {{ as_of() }}
+            else greatest({{ as_of() }}, coalesce(latest.valid_to, latest.valid_from))
+        end as changed_at
+    from golden
+    left join latest on golden.customer_id = latest.customer_id
+    where latest.customer_id is null or not latest.is_current or golden.attributes_hash <> latest.attributes_hash
+),
+
+opened as (
+    select
+        golden.customer_id,
+        changed.version,
+        changed.changed_at as valid_from,
+        cast(null as timestamp) as valid_to,
+        true as is_current,
+        cast(null as varchar) as ended_by,
+        cast(null as varchar) as merged_into,
+        {%- for name in carried %}
+        golden.{{ name }},
+        {%- endfor %}
+        golden.attributes_hash
+    from golden
+    inner join changed on golden.customer_id = changed.customer_id
+)
+{%- if is_incremental() %},
+
+-- Every id ever given, and the golden customer who goes by it today; null when no record is left.
+heirs as (
+    select
+        ids.customer_id,
+        golden.customer_id as heir_id
+    from {{ ref('stg_identity__resolve_forward') }} as ids
+    left join golden on ids.current_customer_id = golden.customer_id
+),
+
+gone as (
+    select
+        latest.customer_id,
+        heirs.heir_id,
+        greatest({{ as_of() }}, latest.valid_from) as changed_at
+    from latest
+    left join golden on latest.customer_id = golden.customer_id
+    left join heirs on latest.customer_id = heirs.customer_id
+    where latest.is_current and golden.customer_id is null
+),
+
+closed as (
+    select
+        latest.customer_id,
+        latest.version,
+        latest.valid_from,
+        coalesce(changed.changed_at, gone.changed_at) as valid_to,
+        false as is_current,
+        case when changed.customer_id is null then 'merged' else 'changed' end as ended_by,
+        gone.heir_id as merged_into,
+        {%- for name in carried %}
+        {{ 'latest.' ~ name if name in known else 'null as ' ~ name }},
+        {%- endfor %}
+        latest.attributes_hash
+    from latest
+    left join changed on latest.customer_id = changed.customer_id
+    left join gone on latest.customer_id = gone.customer_id
+    where latest.is_current and (changed.customer_id is not null or gone.heir_id is not null)
+),
+
+-- Of who is gone without an heir nothing stays but the intervals, nor of ids merged into theirs.
+emptied as (
+    select
+        versions.customer_id,
+        versions.version,
+        versions.valid_from,
+        coalesce(versions.valid_to, gone.changed_at) as valid_to,
+        false as is_current,
+        coalesce(versions.ended_by, 'erased') as ended_by,
+        versions.merged_into,
+        {%- for name in carried %}
+        null as {{ name }},
+        {%- endfor %}
+        cast(null as varchar) as attributes_hash
+    from {{ this }} as versions
+    inner join heirs on versions.customer_id = heirs.customer_id
+    left join gone on versions.customer_id = gone.customer_id
+    where heirs.heir_id is null and versions.attributes_hash is not null
+)
+{%- endif %}
+
+select * from opened
+{%- if is_incremental() %}
+union all
+select * from closed
+union all
+select * from emptied
+{%- endif %}
