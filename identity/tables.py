@@ -37,12 +37,43 @@ COLUMNS = {
         varchar""",
 }
 
+# Any id ever given leads to today's: a live one to itself, a merged one along its merges, each of
+# which led to an id that was live then, so the chain ends.
+RESOLVE_FORWARD = """
+    with recursive live as (
+        select distinct customer_id from identity.crosswalk
+    ),
+    merged as (
+        select from_customer_id as customer_id, to_customer_id
+        from identity.history
+        where event = 'merge'
+        qualify row_number() over (
+            partition by from_customer_id order by changed_at desc, to_customer_id) = 1
+    ),
+    led as (
+        select m.customer_id, m.to_customer_id as current_customer_id
+        from merged as m
+        anti join live using (customer_id)
+        union all
+        select l.customer_id, m.to_customer_id
+        from led as l
+        join merged as m on m.customer_id = l.current_customer_id
+        anti join live on live.customer_id = l.current_customer_id
+    )
+    select customer_id, customer_id as current_customer_id from live
+    union all
+    select led.customer_id, led.current_customer_id
+    from led
+    semi join live on live.customer_id = led.current_customer_id
+"""
+
 
 def create(con: duckdb.DuckDBPyConnection) -> None:
     """Create the schema `identity` and those of its tables that are missing."""
     con.execute("create schema if not exists identity")
     for table, columns in COLUMNS.items():
         con.execute(f"create table if not exists identity.{table} ({columns})")
+    con.execute(f"create or replace view identity.resolve_forward as {RESOLVE_FORWARD}")
 
 
 def prepare(

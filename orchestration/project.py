@@ -105,9 +105,13 @@ class Project:
         return found
 
     def build(
-        self, nodes: Iterable[Mapping[str, Any]], on_event: Callable[[Any], None] | None = None
+        self,
+        nodes: Iterable[Mapping[str, Any]],
+        run_id: str,
+        on_event: Callable[[Any], None] | None = None,
     ) -> list[NodeResult]:
         """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order."""
+        os.environ["MAINSTEM_RUN_ID"] = run_id
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:
             return []
@@ -127,6 +131,8 @@ class Project:
                 message=outcome.message,
             )
             for outcome in result.result.results
+            # the project's hooks are results too, and are told of only when they fail
+            if str(outcome.node.resource_type) != "operation" or str(outcome.status) != "success"
         ]
 
     def _parse(self) -> None:

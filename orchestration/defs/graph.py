@@ -18,6 +18,7 @@ TABLES = {
     "normalised_values": "Identifier values of consents, as given and normalised.",
     "edges": "All evidence that links two nodes, and why some of it was not followed.",
     "history": "Creations, merges, splits and reassignments of customer ids.",
+    "resolve_forward": "Any customer id ever given, and the one that it stands for today.",
     "held_clusters": "What the over-merge firewall held back, and why.",
     "overrides": "What people decided: always link, never link.",
     "runs": "One row a resolution that changed something.",

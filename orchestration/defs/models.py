@@ -123,7 +123,7 @@ def _build_stale(
     if chosen:
         models = sum(node["resource_type"] in staleness.BUILDABLE for node in chosen)
         progress.say(f"dbt: building {models} models, running {len(chosen) - models} tests")
-        results = {result.unique_id: result for result in project.build(chosen)}
+        results = {result.unique_id: result for result in project.build(chosen, run_id)}
         _tell(progress, results.values())
     else:
         progress.say(f"dbt: {len(selected)} models unchanged")
