@@ -1,4 +1,6 @@
-{# The experiments that the YAML declares, one row each; nothing but the declaration is read. #}
+{# The experiments that the YAML declares, one row each; nothing but the declaration is read. Without
+   a parent Dagster would build it in a part of its own, and start dbt once more. #}
+-- depends_on: {{ ref('contacts') }}
 {%- do check_experiments() -%}
 {%- set audiences = audiences_by_experiment() -%}
 with declared as (
