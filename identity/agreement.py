@@ -11,11 +11,12 @@ from identity.rules import Rules, RulesError
 # l and r are rows of `people`.
 AGREEMENTS = """
     case when swapped then 'swapped'
-        else agree_first_name(l.first_name, l.first_names, r.first_name, r.first_names) end as
+        else agree_first_name(
+            l.first_name, l.first_names, l.first_is_name, r.first_name, r.first_names, r.first_is_name) end as
         first_name,
     case when swapped then 'swapped'
-        else agree_last_name(l.last_name, r.last_name) end as last_name,
-    agree_birth_date(l.birth_date, r.birth_date) as birth_date,
+        else agree_last_name(l.last_name, l.last_names, r.last_name, r.last_names) end as last_name,
+    agree_birth_date(l.birth_text, r.birth_text) as birth_date,
     case
         when l.suffix is null or r.suffix is null then 'missing'
         when l.suffix = r.suffix then 'same'
@@ -39,17 +40,13 @@ def compare(work: duckdb.DuckDBPyConnection, pairs: str, into: str) -> None:
     work.execute(
         f"""
         create or replace table {into} as
-        with pairs as (
-            select
-                left_key, right_key, l, r,
-                {SWAPPED} as swapped
+        select * exclude (swapped)
+        from (
+            select left_key, right_key, {SWAPPED} as swapped, {AGREEMENTS}
             from (select distinct left_key, right_key from {pairs}) as p
-            join people as l on l.node_key = left_key
-            join people as r on r.node_key = right_key
+            join people as l on l.node_key = p.left_key
+            join people as r on r.node_key = p.right_key
         )
-        select left_key, right_key, {AGREEMENTS}, l.strong_ids as left_ids,
-            r.strong_ids as right_ids
-        from pairs
         """
     )
 
@@ -58,7 +55,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
     """Create table `into`(left_key, right_key, reason): the pairs of `compared` that cannot be one
     customer.
     """
-    cases = []
+    cases, possible = [], []
     for rule in rules.conflicts:
         unless = ""
         if rule.unless_shared:
@@ -67,6 +64,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
                 " and len(list_filter(list_intersect(left_ids, right_ids),"
                 f" lambda v: split_part(v, ':', 1) in ({types}))) = 0"
             )
+        possible.append(f"({rule.when})")
         cases.append(f"when ({rule.when}){unless} then {_text(rule.name)}")
     for identifier in rules.identifiers:
         if identifier.exclusive:
@@ -75,6 +73,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
                 f"list_filter({side}, lambda v: starts_with(v, {prefix}))"
                 for side in ("left_ids", "right_ids")
             )
+            possible.append("true")
             cases.append(
                 f"when len({left}) > 0 and len({right}) > 0 and not list_has_any({left}, {right})"
                 f" then {_text('other_' + identifier.identifier_type)}"
@@ -84,8 +83,17 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
         work.execute(
             f"""
             create or replace table {into} as
+            with possible as (
+                select * from {compared} where {" or ".join(possible) or "false"}
+            ),
+            identified as (
+                select c.*, l.strong_ids as left_ids, r.strong_ids as right_ids
+                from possible as c
+                join people as l on l.node_key = c.left_key
+                join people as r on r.node_key = c.right_key
+            )
             select left_key, right_key, {reason} as reason
-            from {compared}
+            from identified
             where reason is not null
             """
         )

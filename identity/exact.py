@@ -1,7 +1,7 @@
 """Exact evidence: pairs that share an identifier or have equal columns, judged by the rules.
 
 Creates exact_edges(left_key, right_key, rule, probability, shared): a row per pair and rule,
-left_key < right_key.
+left_key < right_key; and agreements: how every pair that was looked at agrees.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ PAIRWISE_LIMIT = 20
 
 
 def link_exactly(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `exact_edges` from `people`, `open_ids` and `value_people`."""
+    """Create `exact_edges` and `agreements` from `people`, `open_ids` and `value_people`."""
     _pair_sharers(work, rules)
     _pair_equals(work, rules)
-    compare(work, "candidates", "candidate_agreements")
+    compare(work, "candidates", "agreements")
     work.execute(
         """
         create or replace table exact_edges (
-            left_key varchar, right_key varchar, rule varchar, probability double, shared varchar
+            left_key bigint, right_key bigint, rule varchar, probability double, shared varchar
         )
         """
     )
@@ -34,7 +34,7 @@ def link_exactly(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 insert into exact_edges
                 select distinct left_key, right_key, $name, $probability, $shared::varchar
                 from candidates
-                join candidate_agreements using (left_key, right_key)
+                join agreements using (left_key, right_key)
                 where found_by = $found_by and (both_verified or not $verified) and ({rule.when})
                 """,
                 {

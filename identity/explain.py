@@ -101,8 +101,8 @@ def explain(con: duckdb.DuckDBPyConnection, what: str) -> Explanation:
             " (source:id), a visitor (anon:id), an email, a phone number, a card or a login"
         )
     customer_id = customers[0]
-    edges = _edges(con, customer_id)
-    chain = _strongest_tree([e for e in edges if e.inactive_reason is None])
+    edges = edges_of(con, customer_id)
+    chain = strongest_tree([e for e in edges if e.inactive_reason is None])
     active = sum(e.inactive_reason is None for e in edges)
     return Explanation(
         asked_for=text,
@@ -110,7 +110,7 @@ def explain(con: duckdb.DuckDBPyConnection, what: str) -> Explanation:
         customer_id=customer_id,
         retired_id=retired,
         merged_ids=_merged_into(con, customer_id),
-        nodes=_nodes(con, customer_id),
+        nodes=nodes_of(con, customer_id),
         chain=tuple(chain),
         weakest=min(chain, key=lambda e: (e.match_weight, e.left_key, e.right_key), default=None),
         further_edges=active - len(chain),
@@ -120,7 +120,8 @@ def explain(con: duckdb.DuckDBPyConnection, what: str) -> Explanation:
     )
 
 
-def _nodes(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Node, ...]:
+def nodes_of(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Node, ...]:
+    """Return the records and visitors of a customer, records first."""
     rows = con.execute(
         """
         select
@@ -138,8 +139,10 @@ def _nodes(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Node, ...]
     return tuple(Node(*row) for row in rows)
 
 
-def _edges(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Link]:
-    rows = con.execute(
+def edges_of(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Link]:
+    """Return the evidence that touches a customer's nodes, strongest first."""
+    return _links(
+        con,
         """
         with members as (
             select node_key from identity.crosswalk where customer_id = $1
@@ -159,7 +162,32 @@ def _edges(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Link]:
         order by t.match_weight desc, t.left_key, t.right_key, t.rule
         """,
         [customer_id],
-    ).fetchall()
+    )
+
+
+def edges_between(con: duckdb.DuckDBPyConnection, one: str, other: str) -> list[Link]:
+    """Return the evidence between the nodes of two customers, strongest first."""
+    return _links(
+        con,
+        """
+        with members as (
+            select node_key, customer_id from identity.crosswalk where customer_id in ($1, $2)
+        )
+        select
+            e.left_key, e.right_key, e.match_type, e.rule, e.match_weight, e.match_probability,
+            e.evidence, e.inactive_reason, r.customer_id
+        from identity.edges as e
+        join members as l on l.node_key = e.left_key
+        join members as r on r.node_key = e.right_key
+        where l.customer_id <> r.customer_id
+        order by e.match_weight desc, e.left_key, e.right_key, e.rule
+        """,
+        [one, other],
+    )
+
+
+def _links(con: duckdb.DuckDBPyConnection, query: str, values: list[str]) -> list[Link]:
+    rows = con.execute(query, values).fetchall()
     links = []
     for left, right, match_type, rule, weight, probability, evidence, inactive, other in rows:
         found = json.loads(evidence) if evidence else {}
@@ -201,8 +229,10 @@ def summarise(rule: str, evidence: dict[str, Any]) -> str:
     return " + ".join(parts) or rule.replace("_", " ")
 
 
-def _strongest_tree(edges: list[Link]) -> list[Link]:
-    """The maximum spanning tree: with every node reached by the strongest path that there is."""
+def strongest_tree(edges: list[Link]) -> list[Link]:
+    """Return the maximum spanning tree of edges that are sorted by descending weight: every node is
+    reached by the strongest path that there is.
+    """
     root: dict[str, str] = {}
 
     def find(node: str) -> str:

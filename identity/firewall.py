@@ -17,16 +17,11 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Decide which values link nobody, from the rules' lists and from how many people carry each
     value.
     """
-    work.execute(
-        "create or replace table blocked_patterns (identifier_type varchar, pattern varchar)"
-    )
     work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
     work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
     for rule in rules.identifiers:
         name = rule.identifier_type
         work.execute("insert into caps values (?, ?)", [name, rule.max_people])
-        for pattern in rule.blocked_patterns:
-            work.execute("insert into blocked_patterns values (?, ?)", [name, pattern])
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
     # People are told apart by initials: typos and most nicknames then do not count as other
@@ -36,25 +31,29 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         create or replace table value_people as
         select
             i.identifier_type, i.value,
-            count(distinct p.first_name[1] || coalesce(p.last_name[1], '')) as people,
+            -- who has no name is told apart by the address; people have two
+            greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+            ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
         from ids as i
         join people as p using (node_key)
-        group by all
+        left join (
+            select node_key, min(value) as value from ids where identifier_type = 'email' group by all
+        ) as e using (node_key)
+        group by i.identifier_type, i.value
         """
     )
     work.execute(
-        """
+        f"""
         create or replace table blocked as
         with listed as (
-            select distinct i.identifier_type, i.value, 'placeholder' as reason
+            select i.identifier_type, i.value, 'placeholder' as reason
             from (select distinct identifier_type, value from ids) as i
-            left join blocked_patterns as p
-                on p.identifier_type = i.identifier_type and regexp_matches(i.value, p.pattern)
             left join blocked_values as v on v.identifier_type = i.identifier_type
                 and v.value = i.value
-            where p.pattern is not null or v.value is not null
+            where v.value is not null or {_looks_blocked(rules)}
         ),
         crowded as (
             select identifier_type, value, 'too_many_people' as reason
@@ -73,6 +72,22 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         group by all
         """
     )
+
+
+def _looks_blocked(rules: Rules) -> str:
+    # Patterns stand in the query itself: DuckDB compiles a constant pattern once, one from a table
+    # for every row.
+    cases = [
+        f"when {_text(rule.identifier_type)} then"
+        f" regexp_matches(i.value, {_text('|'.join(f'(?:{p})' for p in rule.blocked_patterns))})"
+        for rule in rules.identifiers
+        if rule.blocked_patterns
+    ]
+    return f"case i.identifier_type {' '.join(cases)} else false end" if cases else "false"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -95,28 +110,35 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                     filter (list_contains($1::varchar[], identifier_type))) as strong_ids
             from open_ids
             group by node_key
+        ),
+        addressed as (
+            select
+                p.*, points.emails, emails[1] as email,
+                split_part(emails[1], '@', 1) as email_local, points.phones,
+                points.phones[1] as phone, coalesce(points.strong_ids, []) as strong_ids
+            from people as p
+            left join points using (node_key)
+        ),
+        worded as (
+            select
+                *, fold_name(email_local) as email_words,
+                replace(email_words, ' ', '') as email_letters,
+                regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits
+            from addressed
         )
         select
-            p.*,
-            points.emails,
-            emails[1] as email,
-            split_part(emails[1], '@', 1) as email_local,
+            * exclude (email_words, email_letters),
             -- the local part, where it is more than the name written another way
             case
-                when length(email_local) >= 6 and (regexp_matches(email_local, '[0-9]')
-                    or not coalesce(contains(p.last_name || p.first_name || p.last_name,
-                        fold_name(email_local))
-                        or contains(replace(fold_name(email_local), ' ', ''), p.last_name)
-                        or contains(replace(fold_name(email_local), ' ', ''), p.first_name), true))
+                when length(email_local) >= 6 and (email_digits <> ''
+                    or not coalesce(contains(last_name || first_name || last_name, email_words)
+                        or contains(email_letters, last_name)
+                        or contains(email_letters, first_name), true))
                 then email_local
             end as email_nick,
-            regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,
-            points.phones,
-            phones[1] as phone,
-            coalesce(points.strong_ids, []) as strong_ids
-        from people as p
-        left join points using (node_key)
-        order by node_key
+            -- the number without what a country code may have added
+            right(phone, 9) as phone_tail
+        from worded
         """,
         [list(rules.of_strength("strong"))],
     )

@@ -1,8 +1,11 @@
 """All evidence in one graph: which edges count, which pairs are kept apart, and the people that
 result.
 
-Creates pool (every contact edge, with is_active and inactive_reason) and members(node_key,
-cluster_key, strict_key), whose keys are the smallest node_key of the cluster.
+First `unite` makes entities of the records that sure, guarded evidence holds together; once these
+are scored, `cluster_contacts` clusters them. Creates entities(node_key, entity_key, code, records),
+vetoes(left_key, right_key, reason), pool (every contact edge, with is_active and inactive_reason)
+and members(node_key, cluster_key, strict_key). The key of an entity or a cluster is the smallest
+node_key in it; code counts entities in the order of their keys, from 0.
 """
 
 from __future__ import annotations
@@ -12,130 +15,306 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from identity.agreement import compare, find_conflicts
-from identity.clusters import cluster
+from identity.clusters import cluster, components
+from identity.judgement import overrule
+from identity.quoting import quoted
 from identity.rules import Rules
 
+# log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
+OVERRIDE_WEIGHT = 40.0
+NEVER = "never_link"
+NO_LIMIT = 2**62
+
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from identity.clusters import Codes, Weights
+    from identity.training import Model
 
-    from identity.clusters import Codes
+
+UNDECIDED = """
+    select * from {} anti join forced using (left_key, right_key)
+    anti join forbidden using (left_key, right_key)"""
 
 
-def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Pool `exact_edges` and `splink_edges`, veto, cluster at both thresholds, and say which edges
-    hold.
+def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
+    clusters of the edges that reach the strict threshold. No entity stands against what people
+    decided (`forced`, `forbidden`).
     """
-    _pool(work)
-    compare(work, "pool", "pool_agreements")
-    find_conflicts(work, rules, "pool_agreements", "vetoes")
+    find_conflicts(work, rules, "agreements", "found_vetoes")
+    # people have the last word on which pairs are in conflict
     work.execute(
-        """
-        create or replace table codes as
-        select node_key, (row_number() over (order by node_key) - 1)::bigint as code from people
+        f"""
+        create or replace table vetoes as
+        {UNDECIDED.format("found_vetoes")}
+        union all
+        select left_key, right_key, '{NEVER}' from forbidden
         """
     )
-    # one weight per pair: the strongest evidence speaks for it
-    edges = work.sql(
+    work.execute(
         """
-        select l.code as "left", r.code as "right", max(p.match_weight) as weight,
-            max(p.match_probability) as probability
-        from pool as p
-        join codes as l on l.node_key = p.left_key
-        join codes as r on r.node_key = p.right_key
-        anti join vetoes as v on v.left_key = p.left_key and v.right_key = p.right_key
-        group by all
-        having max(p.match_probability) >= $1
-        order by l.code, r.code
-        """,
-        params=[rules.thresholds.customer_id],
-    ).to_arrow_table()
-    broad, strict = _cluster_twice(work, rules, edges)
-    _register_labels(work, "members", broad, strict)
-    _settle_edges(work, rules)
+        create or replace table entities as
+        select
+            node_key, node_key as entity_key,
+            (row_number() over (order by node_key) - 1)::bigint as code, 1::bigint as records
+        from people
+        """
+    )
+    work.execute(
+        """
+        create or replace temp view sure_edges as
+        select
+            left_key, right_key, probability as match_probability,
+            log2(probability / (1 - probability)) as match_weight
+        from exact_edges
+        """
+    )
+    strict = {"entity_key": rules.thresholds.strict_customer_id}
+    _partition(work, rules, "sure_edges", strict, is_entity=True)
+    work.execute(
+        """
+        create or replace table entities as
+        select
+            node_key, entity_key,
+            (dense_rank() over (order by entity_key) - 1)::bigint as code,
+            count(*) over (partition by entity_key) as records
+        from parts
+        order by node_key
+        """
+    )
 
 
-def _pool(work: duckdb.DuckDBPyConnection) -> None:
+def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None) -> None:
+    """Pool `exact_edges`, `splink_edges` and what people decided, veto, cluster entities at both
+    thresholds, and say which edges hold.
+    """
     work.execute(
         """
         create or replace table pool as
         select
             left_key, right_key, 'deterministic' as match_type, rule,
             round(log2(probability / (1 - probability)), 6) as match_weight,
-            probability as match_probability, shared, null::json as weights
+            probability as match_probability, shared, null::varchar as details
         from exact_edges
         union all
         select left_key, right_key, 'probabilistic', 'splink', match_weight, probability, null,
-            weights
+            details
         from splink_edges
-        """
+        union all
+        select left_key, right_key, 'override', 'always_link', $1, 1.0, null, null from forced
+        union all
+        select left_key, right_key, 'override', 'never_link', -$1, 0.0, null, null from forbidden
+        """,
+        [OVERRIDE_WEIGHT],
     )
+    overrule(work, rules, model, "vetoes")
+    _compare_more(work, rules, "pool", model)
+    _partition(
+        work,
+        rules,
+        "(from pool where match_type <> 'override')",
+        {
+            "cluster_key": rules.thresholds.customer_id,
+            "strict_key": rules.thresholds.strict_customer_id,
+        },
+        model=model,
+    )
+    work.execute("create or replace table members as from parts")
+    _settle_edges(work, rules)
 
 
-def _cluster_twice(
-    work: duckdb.DuckDBPyConnection, rules: Rules, edges: pa.Table
-) -> tuple[Codes, Codes]:
+def _compare_more(
+    work: duckdb.DuckDBPyConnection, rules: Rules, pairs: str, model: Model | None
+) -> None:
+    """Add to `agreements` and `vetoes` those of `pairs` that were not compared yet."""
+    compare(
+        work,
+        f"(select left_key, right_key from {pairs} anti join agreements using (left_key, right_key))",
+        "more_agreements",
+    )
+    find_conflicts(work, rules, "more_agreements", "more_vetoes")
+    overrule(work, rules, model, "more_vetoes")
+    work.execute("insert into agreements by name from more_agreements")
+    work.execute(f"insert into vetoes by name {UNDECIDED.format('more_vetoes')}")
+
+
+def _partition(
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    edges: str,
+    thresholds: dict[str, float],
+    *,
+    model: Model | None = None,
+    is_entity: bool = False,
+) -> None:
+    """Create parts(node_key, group_key, ...one column a threshold): entities joined by `edges`
+    that reach the threshold, none of whose records are in conflict, and then as people decided
+    (`is_entity`: but not by what they forced together).
+    """
     import numpy as np
 
-    count = int(work.execute("select count(*) from codes").fetchall()[0][0])
+    found = work.sql(
+        f"""
+        -- one weight per pair: the strongest evidence speaks for it
+        select l.code as "left", r.code as "right", max(e.match_weight) as weight,
+            max(e.match_probability) as probability
+        from {edges} as e
+        join entities as l on l.node_key = e.left_key
+        join entities as r on r.node_key = e.right_key
+        anti join vetoes as v on v.left_key = e.left_key and v.right_key = e.right_key
+        where l.code <> r.code and e.match_probability >= $1
+        group by all
+        order by l.code, r.code
+        """,
+        params=[min(thresholds.values())],
+    ).to_arrow_table()
     left, right, weight, probability = (
-        edges.column(c).to_numpy() for c in ("left", "right", "weight", "probability")
+        found.column(c).to_numpy() for c in ("left", "right", "weight", "probability")
     )
-    size = rules.guards.max_cluster_size
+    sizes = (
+        work.sql("select distinct code, records from entities order by code")
+        .to_arrow_table()
+        .column("records")
+        .to_numpy()
+    )
+    limit = rules.guards.max_cluster_size
     nobody = np.zeros(0, dtype=np.int64)
     # Within these groups every pair is compared, so their size is bounded first.
-    groups = cluster(count, left, right, weight, conflicts=(nobody, nobody), max_size=size)
-    _register_labels(work, "groups", groups, groups)
+    groups = cluster(
+        len(sizes),
+        left,
+        right,
+        weight,
+        conflicts=(nobody, nobody),
+        max_size=limit,
+        sizes=sizes,
+    )
+    _register(work, {"group_key": groups})
+    conflicts = _conflicts(work, rules, model)
+    within = groups[left] == groups[right]
+    labels = {"group_key": groups}
+    for name, threshold in thresholds.items():
+        chosen = within & (probability >= threshold)
+        labels[name] = cluster(
+            len(sizes),
+            left[chosen],
+            right[chosen],
+            weight[chosen],
+            conflicts=conflicts,
+            max_size=limit,
+            sizes=sizes,
+        )
+        kept = labels[name][left] == labels[name][right]
+        labels[name] = _follow_decisions(
+            work, labels[name], left[kept], right[kept], weight[kept], is_entity=is_entity
+        )
+    _register(work, labels)
+
+
+def _follow_decisions(
+    work: duckdb.DuckDBPyConnection,
+    labels: Codes,
+    left: Codes,
+    right: Codes,
+    weight: Weights,
+    *,
+    is_entity: bool,
+) -> Codes:
+    """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
+    bring a pair of `forbidden` together; the edges are those within `labels`.
+
+    Decisions come after the evidence: who is alike one of two that are linked stays with them,
+    though the other alone would have been in conflict. What evidence joins is an entity and is
+    scored as one; what is forced together is not.
+    """
+    forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
+    count = len(labels)
+    if len(forced[0]) + len(forbidden[0]) == 0:
+        return labels
+    decided = cluster(
+        count, left, right, weight, conflicts=forbidden, max_size=NO_LIMIT, forced=forced
+    )
+    if not is_entity:
+        return decided
+    still = decided[left] == decided[right]
+    return components(count, left[still], right[still])
+
+
+def _conflicts(
+    work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None
+) -> tuple[Codes, Codes]:
+    """The pairs of entities (as codes) of one group that cannot be one person.
+
+    A conflict is about a difference: records that are alike in all that conflicts speak of need
+    not be compared.
+    """
+    spoken_of = " ".join(rule.when for rule in rules.conflicts)
+    differs = [
+        f"l.{c} <> r.{c}"
+        for c in ("first_name", "last_name", "birth_date", "suffix", "street_key", "postcode")
+        if c in spoken_of or (c in ("street_key", "postcode") and "address" in spoken_of)
+    ]
+    if any(identifier.exclusive for identifier in rules.identifiers):
+        differs.append("l.strong_ids <> r.strong_ids")
     work.execute(
-        """
+        f"""
         create or replace table group_pairs as
+        with placed as (
+            select p.*, e.code, g.group_key
+            from people as p
+            join entities as e using (node_key)
+            join parts as g using (node_key)
+            where g.group_key in (
+                select group_key
+                from parts
+                join entities using (node_key)
+                group by group_key
+                having min(code) <> max(code)
+            )
+        )
         select l.node_key as left_key, r.node_key as right_key
-        from groups as l
-        join groups as r using (cluster_key)
-        where l.node_key < r.node_key
+        from placed as l
+        join placed as r using (group_key)
+        where l.node_key < r.node_key and l.code <> r.code and ({" or ".join(differs) or "false"})
         """
     )
-    compare(work, "group_pairs", "group_agreements")
-    find_conflicts(work, rules, "group_agreements", "group_conflicts")
-    apart = work.sql(
-        """
-        select l.code as "left", r.code as "right"
-        from group_conflicts as c
-        join codes as l on l.node_key = c.left_key
-        join codes as r on r.node_key = c.right_key
+    _compare_more(work, rules, "group_pairs", model)
+    return _coded(work, "vetoes")
+
+
+def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
+    """The pairs of a table as codes of their entities, without those within one."""
+    coded = work.sql(
+        f"""
+        select distinct l.code as "left", r.code as "right"
+        from {pairs} as p
+        join entities as l on l.node_key = p.left_key
+        join entities as r on r.node_key = p.right_key
+        where l.code <> r.code
         order by all
         """
     ).to_arrow_table()
-    conflicts = (apart.column("left").to_numpy(), apart.column("right").to_numpy())
-    within = groups[left] == groups[right]
-    sure = within & (probability >= rules.thresholds.strict_customer_id)
-    broad = cluster(
-        count, left[within], right[within], weight[within], conflicts=conflicts, max_size=size
-    )
-    strict = cluster(
-        count, left[sure], right[sure], weight[sure], conflicts=conflicts, max_size=size
-    )
-    return broad, strict
+    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
 
 
-def _register_labels(
-    work: duckdb.DuckDBPyConnection, table: str, broad: Codes, strict: Codes
-) -> None:
+def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
+    """Create parts(node_key, ...): each label is the code of an entity, and stands for its key."""
     import numpy as np
     import pyarrow as pa
 
-    work.register(
-        "labels",
-        pa.table({"code": np.arange(len(broad), dtype=np.int64), "broad": broad, "strict": strict}),
+    count = len(next(iter(labels.values())))
+    work.register("labels", pa.table({"code": np.arange(count, dtype=np.int64), **labels}))
+    keys = ", ".join(f"k{i}.entity_key as {quoted(name)}" for i, name in enumerate(labels))
+    joins = " ".join(
+        f"join keys as k{i} on k{i}.code = labels.{quoted(name)}" for i, name in enumerate(labels)
     )
     work.execute(
         f"""
-        create or replace table {table} as
-        select n.node_key, b.node_key as cluster_key, s.node_key as strict_key
+        create or replace table parts as
+        with keys as (select distinct code, entity_key from entities)
+        select e.node_key, {keys}
         from labels
-        join codes as n using (code)
-        join codes as b on b.code = labels.broad
-        join codes as s on s.code = labels.strict
-        order by n.node_key
+        join entities as e using (code)
+        {joins}
         """
     )
     work.unregister("labels")
@@ -147,27 +326,27 @@ def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """
         create or replace table pool as
         select
-            p.* exclude (shared, weights),
-            json_object(
-                'shared', shared, 'first_name', a.first_name, 'last_name', a.last_name,
-                'birth_date', a.birth_date, 'suffix', a.suffix, 'address', a.address, 'weights',
-                weights
-            ) as evidence,
+            p.* exclude (shared, details),
+            -- every value here is one of our own words; details are JSON already
+            concat('{"shared":', coalesce(to_json(shared)::varchar, 'null'),
+                ',"first_name":"', a.first_name, '","last_name":"', a.last_name,
+                '","birth_date":"', a.birth_date, '","suffix":"', a.suffix,
+                '","address":"', a.address, '","weights":', coalesce(details, 'null'), '}'
+            )::json as evidence,
             case
+                when v.reason = $2 then 'override: never_link'
                 when v.reason is not null then 'conflict: ' || v.reason
                 when p.match_probability < $1 then 'below_threshold'
-                when l.cluster_key <> r.cluster_key
-                    and gl.cluster_key <> gr.cluster_key then 'too_large'
+                when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
+                    then 'too_large'
                 when l.cluster_key <> r.cluster_key then 'conflict: with_another_member'
             end as inactive_reason,
             inactive_reason is null as is_active
         from pool as p
-        join pool_agreements as a using (left_key, right_key)
+        join agreements as a using (left_key, right_key)
         left join vetoes as v using (left_key, right_key)
         join members as l on l.node_key = p.left_key
         join members as r on r.node_key = p.right_key
-        join groups as gl on gl.node_key = p.left_key
-        join groups as gr on gr.node_key = p.right_key
         """,
-        [rules.thresholds.customer_id],
+        [rules.thresholds.customer_id, NEVER],
     )

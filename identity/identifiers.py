@@ -8,10 +8,10 @@ consents name (node_key is null).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import duckdb
 
+from identity.phones import read_phones
+from identity.quoting import text
 from identity.rules import IdentifierRule, Rules
 
 
@@ -26,15 +26,11 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         create or replace table given_ids as
         select
             i.node_key, i.identifier_type, i.identifier_value as given,
-            bool_or(coalesce(i.is_verified, false)) as is_verified,
-            min(i.first_seen_at) as first_seen_at,
-            max(i.last_seen_at) as last_seen_at,
-            coalesce(any_value(c.country_code), $1) as country_code,
-            bool_or(c.contact_key is not null) as is_contact
+            coalesce(i.is_verified, false) as is_verified, i.first_seen_at, i.last_seen_at,
+            coalesce(c.country_code, $1) as country_code, c.contact_key is not null as is_contact
         from {source}.canonical.identifiers as i
         left join {source}.canonical.contacts as c on c.contact_key = i.node_key
         where not coalesce(c.is_deleted, false)
-        group by i.node_key, i.identifier_type, i.identifier_value
         union all
         {_consent_values(source, rules)}
         """,
@@ -45,9 +41,7 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         f"""
         select node_key, identifier_type, {_normal_form(rule)} as value, given, is_verified,
             first_seen_at, last_seen_at, is_contact
-        from given_ids
-        left join given_phones using (given, country_code)
-        where identifier_type = '{rule.identifier_type.replace("'", "''")}'
+        from {_given(rule)}
         """
         for rule in rules.identifiers
     ]
@@ -65,7 +59,6 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         from normal_forms
         where value is not null and node_key is not null
         group by node_key, identifier_type, value
-        order by identifier_type, value, node_key
         """
     )
     work.execute(
@@ -87,9 +80,7 @@ def _consent_values(source: str, rules: Rules) -> str:
     A phone number without a country is read in every country that contacts live in: a jurisdiction
     such as GDPR or CA names none. `normalised_values` keeps the readings that somebody has.
     """
-    phones = ", ".join(
-        _text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone"
-    )
+    phones = ", ".join(text(i.identifier_type) for i in rules.identifiers if i.normalise == "phone")
     return f"""
         select distinct
             null, v.identifier_type, trim(v.identifier_value), false, null::timestamp, null::timestamp,
@@ -98,9 +89,9 @@ def _consent_values(source: str, rules: Rules) -> str:
         cross join (
             select distinct country_code from {source}.canonical.contacts where country_code is not null
             union
-            select {_text(rules.default_country)}
+            select {text(rules.default_country)}
         ) as c
-        where v.identifier_type in ({phones or "''"}) or c.country_code = {_text(rules.default_country)}
+        where v.identifier_type in ({phones or "''"}) or c.country_code = {text(rules.default_country)}
     """
 
 
@@ -111,69 +102,45 @@ def _normal_form(rule: IdentifierRule) -> str:
         return "e164"
     if rule.normalise == "text":
         return "nullif(trim(given), '')"
-    address = "lower(trim(given))"
-    local, domain = f"split_part({address}, '@', 1)", f"split_part({address}, '@', 2)"
+    domain = "domain"
     if rule.domain_typos:
         typos = " ".join(
-            f"when {_text(wrong)} then {_text(right)}" for wrong, right in rule.domain_typos
+            f"when {text(wrong)} then {text(right)}" for wrong, right in rule.domain_typos
         )
-        domain = f"(case {domain} {typos} else {domain} end)"
-    if rule.plus_tags:
-        local = f"split_part({local}, '+', 1)"
+        domain = f"(case domain {typos} else domain end)"
+    local = "split_part(mailbox, '+', 1)" if rule.plus_tags else "mailbox"
     if rule.gmail_dots:
         local = (
             f"(case when {domain} = 'gmail.com' then replace({local}, '.', '') else {local} end)"
         )
-    shape = r"regexp_full_match(" + address + r", '[^@\s]+@[^@\s]+\.[^@\s.]+')"
-    return f"(case when {shape} and {local} <> '' then {local} || '@' || {domain} end)"
+    return f"(case when is_address and {local} <> '' then {local} || '@' || {domain} end)"
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _given(rule: IdentifierRule) -> str:
+    """The rows of given_ids, with the parts that the normal form is made of."""
+    rows = f"(select * from given_ids where identifier_type = {text(rule.identifier_type)})"
+    if rule.normalise == "phone":
+        return f"{rows} left join given_phones using (given, country_code)"
+    if rule.normalise != "email":
+        return rows
+    shape = r"'[^@\s]+@[^@\s]+\.[^@\s.]+'"
+    return f"""(
+        select *, split_part(address, '@', 1) as mailbox, split_part(address, '@', 2) as domain,
+            regexp_full_match(address, {shape}) as is_address
+        from (select *, lower(trim(given)) as address from {rows})
+    )"""
 
 
 def _load_phones(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create given_phones(given, country_code, e164): each distinct number is parsed once."""
-    import pyarrow as pa
-
+    """Create given_phones(given, country_code, e164): each distinct number is read once."""
     types = [i.identifier_type for i in rules.identifiers if i.normalise == "phone"]
-    distinct = work.sql(
+    work.execute(
         """
+        create or replace table distinct_phones as
         select distinct given, country_code
         from given_ids
         where list_contains($1::varchar[], identifier_type)
         """,
-        params=[types],
-    ).to_arrow_table()
-    given, countries = (distinct.column(c).to_pylist() for c in ("given", "country_code"))
-    normal = list(_e164(zip(given, countries, strict=True), rules.default_country))
-    text = pa.string()
-    work.register(
-        "parsed_phones",
-        pa.table(
-            {
-                "given": pa.array(given, text),
-                "country_code": pa.array(countries, text),
-                "e164": pa.array(normal, text),
-            }
-        ),
+        [types],
     )
-    work.execute("create or replace table given_phones as select * from parsed_phones")
-    work.unregister("parsed_phones")
-
-
-def _e164(numbers: Iterable[tuple[str | None, str | None]], default: str) -> Iterable[str | None]:
-    import phonenumbers as p
-
-    for given, country in numbers:
-        try:
-            parsed = p.parse(given or "", (country or default).upper())
-        except p.NumberParseException:
-            yield None
-            continue
-        parsed.extension = None
-        yield (
-            p.format_number(parsed, p.PhoneNumberFormat.E164)
-            if p.is_possible_number(parsed)
-            else None
-        )
+    read_phones(work, rules.default_country)

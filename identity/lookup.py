@@ -39,7 +39,7 @@ def find_customers(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, list
         group by all
         order by count(*) desc, x.customer_id
         """,
-        {"values": _spellings(text), "digits": _national_digits(text)},
+        {"values": spellings(text), "digits": _national_digits(text)},
     ).fetchall()
     if not by_value:
         return "", [], None
@@ -50,31 +50,49 @@ def resolve_forward(con: duckdb.DuckDBPyConnection, customer_id: str) -> str | N
     """Return the customer that an id, retired or not, stands for today; None if there is none any
     more.
     """
-    seen: set[str] = set()
-    current = customer_id
-    while current not in seen:
-        seen.add(current)
-        if column(con, "select 1 from identity.crosswalk where customer_id = ? limit 1", [current]):
-            return current
-        following = column(
+    found = con.execute(
+        "select current_customer_id from identity.resolve_forward where customer_id = ?",
+        [customer_id],
+    ).fetchall()
+    return str(found[0][0]) if found and found[0][0] else None
+
+
+def find_nodes(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, list[str]]:
+    """Return what `text` is, and the nodes that it means: a record, the carriers of a value, or all
+    of a customer's.
+    """
+    exact = column(con, "select node_key from identity.crosswalk where node_key = ?", [text])
+    if exact:
+        return "record", exact
+    current = resolve_forward(con, text)
+    if current is not None:
+        return "customer id", column(
             con,
-            """
-            select to_customer_id
-            from identity.history
-            where event = 'merge' and from_customer_id = ?
-            order by changed_at desc, to_customer_id
-            limit 1
-            """,
+            "select node_key from identity.crosswalk where customer_id = ? order by node_key",
             [current],
         )
-        if not following:
-            return None
-        current = following[0]
-    return None
+    carried = con.execute(
+        """
+        select identifier_type, node_key
+        from identity.identifiers
+        where list_contains($values::varchar[], identifier_value)
+            or ($digits <> '' and identifier_type = 'phone'
+                and ends_with(identifier_value, $digits))
+        order by starts_with(node_key, 'anon:'), node_key
+        """,
+        {"values": spellings(text), "digits": _national_digits(text)},
+    ).fetchall()
+    if carried:
+        return str(carried[0][0]), list(dict.fromkeys(str(key) for _, key in carried))
+    return "record", column(
+        con,
+        "select node_key from identity.crosswalk where ends_with(node_key, ':' || ?) order by all",
+        [text],
+    )
 
 
-def _spellings(text: str) -> list[str]:
-    """The forms in which the value may stand in identity.identifiers, which has it normalised."""
+def spellings(text: str) -> list[str]:
+    """Return the forms in which the value may stand in identity.identifiers, which has it normalised."""
     forms = {text, re.sub(r"[^A-Z0-9]", "", text.upper())}
     if "@" in text:
         local, _, domain = text.lower().partition("@")

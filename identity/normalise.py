@@ -1,9 +1,11 @@
 """Contacts as matching sees them: `people` in the working database.
 
-people(node_key, source_system, first_name, first_names VARCHAR[] (itself and its full forms),
-last_name, suffix, birth_date DATE, street, street_key (street and postcode), postcode, city,
-country_code): a row per contact that is not deleted, sorted by node_key. The firewall adds the
-contact points it lets through.
+people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its full forms, and how
+it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
+birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
+house_number, street_key (street and postcode or city), postcode, city, region, country_code, the names' initials and codes (first_initial, first_code, ...), and every column of contacts whose name
+starts with x_, folded): a row per contact that is not deleted. The firewall
+adds the contact points it lets through.
 """
 
 from __future__ import annotations
@@ -21,20 +23,45 @@ def load_macros(work: duckdb.DuckDBPyConnection) -> None:
     work.execute(Path(__file__).with_name("macros.sql").read_text(encoding="utf-8"))
 
 
+# Columns that contacts may have and need not, and their types.
+OPTIONAL = {
+    "middle_name": "varchar",
+    "name_suffix": "varchar",
+    "birth_text": "varchar",
+    "sex": "varchar",
+    "age": "integer",
+}
+
+EXTRA = "x_"  # what the columns start with that are compared as they are
+
+
 def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
     """Create `people` from `<source>.canonical.contacts`; `source` is a quoted database name."""
     _load_names(work, rules)
+    _load_latin(work, source)
+    known = [
+        str(row[0]) for row in work.execute(f"describe {source}.canonical.contacts").fetchall()
+    ]
+    optional = ", ".join(
+        f"{name if name in known else 'null'}::{kind} as {name}" for name, kind in OPTIONAL.items()
+    )
+    extras = "".join(
+        f', fold_text("{name}") as "{name}"' for name in known if name.startswith(EXTRA)
+    )
     work.execute(
         f"""
         create or replace table people as
         with given as (
             select
-                contact_key as node_key, source_system, birth_date, country_code, city,
+                contact_key as node_key, source_system, birth_date, country_code, city, region,
                 fold_name(first_name) as first_given,
                 fold_name(last_name) as last_given,
-                full_name,
+                -- 王小明: the family name first, in one letter, and no space
+                case when regexp_full_match(full_name, '\\p{{Han}}{{2,4}}')
+                    then full_name[1] || ', ' || full_name[2:] else full_name end as full_name,
                 fold_street(address_line1) as street,
-                fold_postcode(postal_code, country_code) as postcode
+                fold_postcode(postal_code, country_code) as postcode,
+                {optional}{extras}
             from {source}.canonical.contacts
             where not coalesce(is_deleted, false)
         ),
@@ -70,7 +97,9 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                 (select min(means) from name_suffixes where word = last_all[-1]
                     and len(last_all) > 1) as last_suffix,
                 (select min(means) from name_suffixes where word = first_all[-1]
-                    and len(first_all) > 1) as first_suffix
+                    and len(first_all) > 1) as first_suffix,
+                (select min(means) from name_suffixes
+                    where word = fold_name(name_suffix)) as given_suffix
             from words
         ),
         bare as (
@@ -98,26 +127,55 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                 case
                     when is_one_text then case when len(first_all) > 1 then first_all[-1] end
                     else nullif(array_to_string(last_all, ' '), '')
-                end as last_word
+                end as last_word,
+                coalesce(
+                    fold_name(middle_name),
+                    nullif(array_to_string(
+                        case when is_one_text then first_all[2:-2] else first_all[2:] end, ' '), '')
+                ) as middle_words
             from untitled
+        ),
+        dated as (
+            select
+                *,
+                case
+                    when list_contains($placeholder_dates::date[], birth_date)
+                        or birth_date < $earliest::date then null
+                    else birth_date
+                end as real_date
+            from named
         )
         select
             node_key, source_system,
             n.first_name,
-            list_sort(list_distinct(list_append(coalesce(nick.full_forms, []),
-                n.first_name))) as first_names,
+            coalesce(first_latin.latin, n.first_name)[1] as first_initial,
+            name_code(coalesce(first_latin.latin, n.first_name)) as first_code,
+            coalesce(known.is_name, false) as first_is_name,
+            list_sort(list_distinct(list_filter([n.first_name, first_latin.latin]
+                || coalesce(nick.full_forms, []), lambda w: w is not null))) as first_names,
+            middle_words as middle_name,
             n.last_name,
-            coalesce(last_suffix, first_suffix) as suffix,
+            coalesce(last_latin.latin, n.last_name)[1] as last_initial,
+            name_code(coalesce(last_latin.latin, n.last_name)) as last_code,
+            list_sort(list_distinct(list_filter([n.last_name, last_latin.latin]
+                || string_split(n.last_name, ' '), lambda w: length(w) > 1))) as last_names,
+            coalesce(given_suffix, last_suffix, first_suffix) as suffix,
+            real_date as birth_date,
             case
-                when list_contains($placeholder_dates::date[],
-                    birth_date) or birth_date < $earliest::date then null
-                else birth_date
-            end as birth_date,
+                when real_date is not null then strftime(real_date, '%Y%m%d')
+                when birth_date is null then birth_text
+            end as birth_text,
+            left(birth_text, 4) as birth_year,
+            fold_sex(sex) as sex,
+            age,
             street,
-            case when postcode is not null then street || '|' || postcode end as street_key,
+            nullif(regexp_extract(street, '[0-9]+'), '') as house_number,
+            street || '|' || coalesce(postcode, fold_name(city)) as street_key,
             postcode,
             fold_name(city) as city,
+            fold_name(region) as region,
             country_code
+            {"".join(f', "{name}"' for name in known if name.startswith(EXTRA))}
         from (
             select
                 *,
@@ -125,10 +183,12 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
                     then first_word end as first_name,
                 case when not list_contains($no_names::varchar[], last_word)
                     then last_word end as last_name
-            from named
+            from dated
         ) as n
         left join name_nicknames as nick on nick.short_form = n.first_name
-        order by node_key
+        left join name_latin as first_latin on first_latin.name = n.first_name
+        left join name_latin as last_latin on last_latin.name = n.last_name
+        left join known_names as known on known.name = n.first_name
         """,
         {
             "titles": list(rules.names.titles),
@@ -155,33 +215,75 @@ def _forget_default_dates(work: duckdb.DuckDBPyConnection, rules: Rules) -> None
     )
     work.execute(
         """
-        update people set birth_date = null
+        update people set birth_date = null, birth_text = null, birth_year = null
         where birth_date in (select birth_date from default_dates)
         """
     )
 
 
 def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    import pyarrow as pa
-
+    # bound, not registered: `explain` comes by here, too, and has no time to import pyarrow
     short_forms, full_forms = zip(*_nickname_pairs(), *rules.names.nicknames, strict=True)
-    work.register(
-        "given_nicknames", pa.table({"short": list(short_forms), "full": list(full_forms)})
-    )
     work.execute(
         """
         create or replace table name_nicknames as
         select fold_name(short) as short_form,
             list_sort(list(distinct fold_name("full"))) as full_forms
-        from given_nicknames
+        from (select unnest($1::varchar[]) as short, unnest($2::varchar[]) as "full")
         group by all
-        """
+        """,
+        [list(short_forms), list(full_forms)],
     )
-    work.unregister("given_nicknames")
+    # names that everybody knows: two of them that look alike are two names, not one with a slip
+    work.execute(
+        """
+        create or replace table known_names as
+        select distinct fold_name(name) as name, true as is_name
+        from (select unnest($1::varchar[] || $2::varchar[]) as name)
+        where fold_name(name) is not null
+        """,
+        [list(short_forms), list(full_forms)],
+    )
     work.execute("create or replace table name_suffixes (word varchar, means varchar)")
     work.executemany(
         "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
     )
+
+
+def _load_latin(work: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Create name_latin(name, latin): how the words of names in other scripts read."""
+    rows = work.execute(
+        f"""
+        select distinct word
+        from (
+            select unnest(string_split(fold_name(name), ' ')) as word
+            from (
+                select distinct unnest([first_name, last_name, full_name,
+                    case when regexp_full_match(full_name, '\\p{{Han}}{{2,4}}')
+                        then full_name[1] || ' ' || full_name[2:] end]) as name
+                from {source}.canonical.contacts
+            )
+            where regexp_matches(name, '[^\x00-\u024f]')
+        )
+        where regexp_matches(word, '[^a-z]')
+        """
+    ).fetchall()
+    names = [str(row[0]) for row in rows]
+    latin = _in_latin(names) if names else []
+    work.execute(
+        """
+        create or replace table name_latin as
+        select * from (select unnest($1::varchar[]) as name, unnest($2::varchar[]) as latin)
+        where latin <> ''
+        """,
+        [names, latin],
+    )
+
+
+def _in_latin(names: list[str]) -> list[str]:
+    from anyascii import anyascii
+
+    return ["".join(c for c in anyascii(name).lower() if c.isalpha()) for name in names]
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """Fuzzy evidence: Splink scores the pairs that its blocking rules propose.
 
-Creates splink_edges(left_key, right_key, match_weight, probability, weights JSON).
+Creates splink_edges(left_key, right_key, match_weight, probability, details: the JSON text of what
+each comparison added).
 """
 
 from __future__ import annotations
@@ -12,91 +13,70 @@ from typing import Any
 
 import duckdb
 
+from identity.blocking import blocking_rules, build_keys
+from identity.quoting import quoted
 from identity.rules import Rules
+from identity.training import Model, household_weight, train
 
 # Weights are rounded before anything is decided by them: threads add floating-point numbers in any
 # order.
 WEIGHT_DIGITS = 6
 
 
-def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `splink_edges` from `people`, trained on one record per person that `exact_edges`
-    unites.
+def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None:
+    """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
-    Fewer records than `min_training_records` are scored with the u probabilities of the rules
-    file; fewer than two are not scored.
+    Returns the model that scored them; fewer than two records are not scored.
     """
     work.execute(
         """
         create or replace table splink_edges (
-            left_key varchar, right_key varchar, match_weight double, probability double,
-            weights json
+            left_key bigint, right_key bigint, match_weight double, probability double,
+            details varchar
         )
         """
     )
-    if _count(work, "people") < 2:
-        return
+    build_keys(work, rules)
+    if _count(work, "profiles") < 2:
+        return None
     from splink import DuckDBAPI, Linker
 
     with _quiet():
-        settings = _trained(work, rules)
-        api = DuckDBAPI(work)
-        linker = Linker(api.register("people"), settings, log_level=None)
+        conditions = blocking_rules(rules)
+        model = train(work, rules, conditions)
+        settings = model.settings | {"blocking_rules_to_generate_predictions": conditions}
+        linker = Linker(DuckDBAPI(work).register("profiles"), settings, log_level=None)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
-        table = _quoted(predictions.physical_name)
+        table = quoted(predictions.physical_name)
         columns = {str(c[0]) for c in work.execute(f"describe {table}").fetchall()}
         # what each comparison added is the evidence; the values themselves stay out
         work.execute(
             f"""
             insert into splink_edges
-            select
-                least(node_key_l, node_key_r), greatest(node_key_l, node_key_r),
-                round(match_weight, {WEIGHT_DIGITS}),
-                round(match_probability, 9),
-                {_weights(settings, columns)}
-            from {table}
+            with scored as (
+                select
+                    l.entity_key as left_entity, r.entity_key as right_entity,
+                    least(l.record_key, r.record_key) as left_key,
+                    greatest(l.record_key, r.record_key) as right_key,
+                    -- a pair is of one person, of strangers or of one household
+                    round(-log2(pow(2, -match_weight) + pow(2,
+                        {household_weight(model, columns)})), {WEIGHT_DIGITS}) as match_weight,
+                    round(1 / (1 + pow(2, -match_weight) + pow(2,
+                        {household_weight(model, columns)})), 9) as probability,
+                    {_weights(settings, columns)} as details
+                from {table}
+                join profiles as l on l.node_key = node_key_l
+                join profiles as r on r.node_key = node_key_r
+            )
+            select left_key, right_key, match_weight, probability, details
+            from scored
+            where probability >= {rules.splink.floor}
+            qualify row_number() over (
+                partition by left_entity, right_entity
+                order by match_weight desc, left_key, right_key, details) = 1
             """
         )
-
-
-def _trained(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, Any]:
-    settings = rules.splink.settings()
-    work.execute(
-        """
-        create or replace table training_people as
-        select * from people
-        where node_key not in (select right_key from exact_edges)
-        order by md5(node_key), node_key
-        limit $1
-        """,
-        [rules.splink.max_training_records],
-    )
-    records = _count(work, "training_people")
-    if records < rules.splink.min_training_records:
-        return settings
-    from splink import DuckDBAPI, Linker
-
-    linker = Linker(DuckDBAPI(work).register("training_people"), settings, log_level=None)
-    linker.training.estimate_u_using_random_sampling(
-        max_pairs=records * records, seed=1, min_count_per_level=None, num_chunks=1
-    )
-    trained: dict[str, Any] = linker.misc.save_model_to_json()
-    return _with_plausible_u(trained, settings, records)
-
-
-def _with_plausible_u(
-    trained: dict[str, Any], given: dict[str, Any], records: int
-) -> dict[str, Any]:
-    """Keep the given u where the sample saw too few pairs of a level to say anything."""
-    rare = 20 / (records * (records - 1) / 2)
-    for new, old in zip(trained["comparisons"], given["comparisons"], strict=True):
-        for level, before in zip(new["comparison_levels"], old["comparison_levels"], strict=True):
-            if "u_probability" in before:
-                seen = level.get("u_probability")
-                if seen is None or seen < rare:
-                    level["u_probability"] = before["u_probability"]
-                level["m_probability"] = before["m_probability"]
-    return trained
+    return model
 
 
 def _weights(settings: dict[str, Any], columns: set[str]) -> str:
@@ -104,13 +84,9 @@ def _weights(settings: dict[str, Any], columns: set[str]) -> str:
     parts = []
     for comparison in settings["comparisons"]:
         name = comparison["output_column_name"]
-        adjusted = f" + {_quoted('mw_tf_adj_' + name)}" if f"mw_tf_adj_{name}" in columns else ""
-        parts.append(f"'{name}', round({_quoted('mw_' + name)}{adjusted}, 3)")
-    return f"json_object({', '.join(parts)})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        adjusted = f" + {quoted('mw_tf_adj_' + name)}" if f"mw_tf_adj_{name}" in columns else ""
+        parts.append(f"'{name}', round({quoted('mw_' + name)}{adjusted}, 3)")
+    return f"json_object({', '.join(parts)})::varchar"
 
 
 def _count(work: duckdb.DuckDBPyConnection, table: str) -> int:

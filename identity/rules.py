@@ -74,6 +74,7 @@ class ConflictRule:
     name: str
     when: str
     unless_shared: tuple[str, ...] = ()
+    unless_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Guards:
     max_cluster_size: int
     max_birth_date_share: float
     min_birth_date_count: int
+    max_changed_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class SplinkRules:
 
     floor: float
     max_training_records: int
-    min_training_records: int
+    prior_pairs: float
     settings_json: str
 
     def settings(self) -> dict[str, Any]:
@@ -126,8 +128,22 @@ class SplinkRules:
 
 
 @dataclass(frozen=True)
+class FoundRules:
+    """What is added for the columns that only one file has; `{column}` stands for the column."""
+
+    identifier: IdentifierRule
+    identifier_when: str
+    identifier_probability: float
+    identifier_comparison: str
+    attribute_comparison: str
+
+
+@dataclass(frozen=True)
 class Rules:
-    """Everything that decides who is one customer; `config_hash` changes when any of it does."""
+    """Everything that decides who is one customer; `config_hash` changes when any of it does.
+
+    `text` is the file as it was read, comments and all.
+    """
 
     default_country: str
     thresholds: Thresholds
@@ -137,8 +153,10 @@ class Rules:
     birth_dates: BirthDates
     exact_rules: tuple[ExactRule, ...]
     conflicts: tuple[ConflictRule, ...]
+    found: FoundRules
     splink: SplinkRules
     config_hash: str
+    text: str = ""
 
     def of_strength(self, *strengths: Strength) -> tuple[str, ...]:
         """Return the identifier types with one of these strengths."""
@@ -157,9 +175,16 @@ def read(path: Path) -> Rules:
     that is not YAML, an unknown or missing key, or a value of the wrong type or outside its range.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RulesError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Rules:
+    """Check rules that stand in `text`; `path` is what errors name. Raises RulesError."""
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -175,6 +200,7 @@ def read(path: Path) -> Rules:
         "birth_dates",
         "exact_rules",
         "conflicts",
+        "found",
         "splink",
     )
     identifiers = tuple(
@@ -196,8 +222,10 @@ def read(path: Path) -> Rules:
         birth_dates=_birth_dates(root.section("birth_dates")),
         exact_rules=exact_rules,
         conflicts=tuple(_conflict(s, types) for s in root.sections("conflicts")),
+        found=_found(root.section("found")),
         splink=_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
+        text=text,
     )
 
 
@@ -253,11 +281,16 @@ def _thresholds(section: Section) -> Thresholds:
 
 
 def _guards(section: Section) -> Guards:
-    section.only("max_cluster_size", "max_birth_date_share", "min_birth_date_count")
+    section.only(
+        "max_cluster_size", "max_birth_date_share", "min_birth_date_count", "max_changed_share"
+    )
     return Guards(
         max_cluster_size=section.whole("max_cluster_size", 2),
         max_birth_date_share=section.number("max_birth_date_share", 0, 1),
         min_birth_date_count=section.whole("min_birth_date_count", 1),
+        max_changed_share=section.number("max_changed_share", 0, 1)
+        if "max_changed_share" in section
+        else 1.0,
     )
 
 
@@ -297,19 +330,35 @@ def _exact_rule(section: Section, types: tuple[str, ...]) -> ExactRule:
 
 
 def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
-    section.only("name", "when", "unless_shared")
+    section.only("name", "when", "unless_shared", "unless_probability")
     return ConflictRule(
         name=section.text("name"),
         when=section.text("when"),
         unless_shared=section.texts("unless_shared", types),
+        unless_probability=section.number("unless_probability", 0.5, 1)
+        if "unless_probability" in section
+        else None,
+    )
+
+
+def _found(section: Section) -> FoundRules:
+    section.only("identifier", "identifier_rule", "identifier_comparison", "attribute_comparison")
+    rule = section.section("identifier_rule")
+    rule.only("probability", "when")
+    return FoundRules(
+        identifier=_identifier(section.section("identifier"), "found"),
+        identifier_when=rule.text("when"),
+        identifier_probability=rule.number("probability", 0.5, 0.999999),
+        identifier_comparison=json.dumps(section.plain("identifier_comparison")),
+        attribute_comparison=json.dumps(section.plain("attribute_comparison")),
     )
 
 
 def _splink(section: Section) -> SplinkRules:
-    section.only("floor", "max_training_records", "min_training_records", "settings")
+    section.only("floor", "max_training_records", "prior_pairs", "settings")
     return SplinkRules(
         floor=section.number("floor", 0, 1),
         max_training_records=section.whole("max_training_records", 2),
-        min_training_records=section.whole("min_training_records", 2),
+        prior_pairs=section.number("prior_pairs", 0, float("inf")),
         settings_json=json.dumps(section.plain("settings"), sort_keys=True, default=str),
     )

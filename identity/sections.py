@@ -11,6 +11,15 @@ from pathlib import Path
 from typing import Any
 
 
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say which known word was probably meant, or which there are."""
+    near = difflib.get_close_matches(word, known, n=1)
+    if not near:
+        lower = {k.lower(): k for k in known}
+        near = [lower[k] for k in difflib.get_close_matches(word.lower(), list(lower), n=1)]
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+
+
 class RulesError(ValueError):
     """A rules file that cannot be used; the message names the file, the key and the nearest right
     one.
@@ -33,6 +42,15 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         return iter(self._content)
 
+    @property
+    def where(self) -> str:
+        """Return the place of this mapping in the file."""
+        return self._where
+
+    def empty(self, key: str) -> bool:
+        """Return whether nothing stands under `key`."""
+        return not self._content.get(key)
+
     def fail(self, key: str, problem: str) -> RulesError:
         """Return the error that says what is wrong with `key`."""
         return RulesError(f"{self._path}: `{self._place(key)}` {problem}")
@@ -41,9 +59,7 @@ class Section:
         """Refuse keys that nothing reads: a misspelt key would otherwise silently do nothing."""
         for key in self._content:
             if key not in allowed:
-                near = difflib.get_close_matches(key, allowed, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"
-                raise self.fail(key, f"is not a known key; {hint}")
+                raise self.fail(key, f"is not a known key; {nearest(key, allowed)}")
 
     def section(self, key: str) -> Section:
         """Return the mapping under `key`."""
@@ -95,9 +111,7 @@ class Section:
         """Return the word under `key`, one of `allowed`."""
         value = self.text(key)
         if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(allowed)}"
-            raise self.fail(key, f"is `{value}`; {hint}")
+            raise self.fail(key, f"is `{value}`; {nearest(value, allowed)}")
         return value
 
     def texts(self, key: str, allowed: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -107,9 +121,7 @@ class Section:
             if not isinstance(value, str):
                 raise self.fail(key, f"must be a list of texts, but has {value!r}; quote it")
             if allowed is not None and value not in allowed:
-                near = difflib.get_close_matches(value, allowed, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"
-                raise self.fail(key, f"has `{value}`; {hint}")
+                raise self.fail(key, f"has `{value}`; {nearest(value, allowed)}")
         return tuple(values)
 
     def dates(self, key: str) -> tuple[date, ...]:

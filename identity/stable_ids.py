@@ -3,6 +3,7 @@ get new ones.
 
 Invariant: an id that was ever used for one set of people is never given to another, and what
 happened to every id is in the history, so that a retired one leads to the one that took its place.
+A merge that is undone gives the retired id back, to exactly the records that had it.
 """
 
 from __future__ import annotations
@@ -13,20 +14,48 @@ from datetime import datetime
 import duckdb
 
 
-def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now: datetime) -> None:
+def assign_ids(
+    work: duckdb.DuckDBPyConnection,
+    previous: str,
+    run_id: str,
+    now: datetime,
+    *,
+    like: str | None = None,
+    reason: str | None = None,
+) -> None:
     """Create new_ids(node_key, customer_id, strict_customer_id) and new_history from
     `members`.
 
     `previous` is the quoted name of the database whose identity.crosswalk and identity.history are
     yesterday's. Each old id's heir is the cluster with most of its nodes (then the one with the
     smaller key); of the ids that a cluster inherits, the one created first survives (then the
-    smallest).
+    smallest). `like` is a query for a former crosswalk whose ids are to come back instead of
+    yesterday's, and `reason` what history then says.
     """
     work.execute(
         f"""
         create or replace table old_members as
         select node_key, customer_id from {previous}.identity.crosswalk
         """
+    )
+    if like is not None:
+        work.execute(
+            f"create or replace table then_members as select node_key, customer_id from {like}"
+        )
+    work.execute(
+        "create or replace table kept_members as "
+        + (
+            "from old_members"
+            if like is None
+            # who came since keeps today's id, unless it was somebody else's then
+            else """
+            from then_members
+            union all
+            from old_members
+            anti join then_members using (node_key)
+            anti join (select distinct customer_id from then_members) using (customer_id)
+            """
+        )
     )
     work.execute(
         f"""
@@ -39,18 +68,23 @@ def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now:
         group by all
         """
     )
+    _find_returning(work, previous)
     work.execute(
         """
         create or replace table heirs as
         with overlap as (
             select o.customer_id, m.cluster_key, count(*) as nodes
-            from old_members as o
+            from kept_members as o
             join members as m using (node_key)
             group by all
         )
-        select customer_id, cluster_key
+        select overlap.customer_id, cluster_key, returned.customer_id as returned_id
         from overlap
-        qualify row_number() over (partition by customer_id order by nodes desc, cluster_key) = 1
+        left join returned using (cluster_key)
+        -- who has an id of their own to go back to leaves this one to the others
+        qualify row_number() over (
+            partition by overlap.customer_id
+            order by returned_id is not null, nodes desc, cluster_key) = 1
         """
     )
     work.execute(
@@ -63,9 +97,14 @@ def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now:
             qualify row_number() over (
                 partition by cluster_key order by created nulls last, customer_id) = 1
         )
-        select distinct m.cluster_key, s.customer_id, s.customer_id is null as is_new
+        select distinct
+            m.cluster_key,
+            coalesce(s.customer_id, r.customer_id,
+                'cus_' || left(sha256(m.cluster_key), 16)) as customer_id,
+            coalesce(s.customer_id, r.customer_id) is null as is_new
         from members as m
         left join survivors as s using (cluster_key)
+        left join returned as r using (cluster_key)
         """
     )
     _name_new_clusters(work, previous)
@@ -83,7 +122,63 @@ def assign_ids(work: duckdb.DuckDBPyConnection, previous: str, run_id: str, now:
         join cluster_ids as c using (cluster_key)
         """
     )
-    _record_history(work, run_id, now)
+    _record_history(work, run_id, now, reason)
+
+
+def _find_returning(work: duckdb.DuckDBPyConnection, previous: str) -> None:
+    """Create returned(cluster_key, customer_id): the clusters that are exactly who a merged id
+    stood for.
+
+    All records that had the id when it was merged and that are still there, and nobody else; all
+    of them have been one customer since. Of several such ids the one merged last comes back.
+    """
+    work.execute(
+        f"""
+        create or replace table returned as
+        with last_words as (
+            select h.from_customer_id as customer_id, h.event, r.run_number
+            from {previous}.identity.history as h
+            join {previous}.identity.runs as r using (run_id)
+            where h.event in ('merge', 'erase')
+            qualify row_number() over (
+                partition by h.from_customer_id order by r.run_number desc) = 1
+        ),
+        retired as (
+            select customer_id, run_number
+            from last_words
+            anti join (select distinct customer_id from kept_members) using (customer_id)
+            where event = 'merge'
+        ),
+        -- who had it then and is there now
+        entitled as (
+            select r.customer_id, r.run_number, m.node_key, m.cluster_key
+            from {previous}.identity.crosswalk_history as h
+            join retired as r on r.customer_id = h.customer_id and r.run_number = h.until_run
+            join members as m using (node_key)
+        ),
+        exact as (
+            select customer_id, run_number, min(cluster_key) as cluster_key, count(*) as nodes
+            from entitled
+            group by all
+            having count(distinct cluster_key) = 1
+        ),
+        sizes as (
+            select
+                m.cluster_key, count(*) as nodes, count(k.node_key) as known,
+                count(distinct k.customer_id) as ids
+            from members as m
+            semi join exact using (cluster_key)
+            left join kept_members as k using (node_key)
+            group by all
+        )
+        select cluster_key, customer_id
+        from exact
+        join sizes using (cluster_key, nodes)
+        where sizes.known = sizes.nodes and sizes.ids = 1
+        qualify row_number() over (
+            partition by cluster_key order by run_number desc, customer_id) = 1
+        """
+    )
 
 
 def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
@@ -95,11 +190,6 @@ def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
         select from_customer_id from {previous}.identity.history where from_customer_id is not null
         union
         select to_customer_id from {previous}.identity.history where to_customer_id is not null
-        """
-    )
-    work.execute(
-        """
-        update cluster_ids set customer_id = 'cus_' || left(sha256(cluster_key), 16) where is_new
         """
     )
     # An id that was ever used is not given again: salt the few that would be.
@@ -143,10 +233,12 @@ def new_id(node_key: str, used: set[str]) -> str:
         salt += 1
 
 
-def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime) -> None:
-    # merge: an id retires into the one its heir goes by. split: a new id whose people had another
-    # one. reassign: a node that neither of these explains. erase: an id of which no record is
-    # left.
+def _record_history(
+    work: duckdb.DuckDBPyConnection, run_id: str, now: datetime, reason: str | None
+) -> None:
+    # merge: an id retires into the one that most of its records go by. split: an id that is new, or
+    # back again, whose people had another one. reassign: a node that neither of these explains.
+    # erase: an id of which no record is left.
     work.execute(
         """
         create or replace table new_history as
@@ -156,30 +248,40 @@ def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime)
             join old_members as o using (node_key)
             where o.customer_id <> n.customer_id
         ),
+        ended as (
+            select distinct customer_id as from_id
+            from old_members
+            anti join new_ids using (customer_id)
+        ),
         retired as (
-            select o.customer_id as from_id, c.customer_id as to_id
-            from (select distinct customer_id from old_members) as o
-            left join heirs as h using (customer_id)
-            left join cluster_ids as c using (cluster_key)
-            where o.customer_id not in (select customer_id from new_ids)
+            select from_id, m.to_id
+            from ended
+            left join (select from_id, to_id, count(*) as nodes from moved group by all) as m
+                using (from_id)
+            qualify row_number() over (
+                partition by from_id order by m.nodes desc nulls last, m.to_id) = 1
         ),
         born as (
-            select c.cluster_key, c.customer_id as to_id, mode_from.from_id
-            from cluster_ids as c
+            select
+                c.cluster_key, c.customer_id as to_id, mode_from.from_id,
+                case when c.is_new then 'no longer held together' else 'merge undone' end as why
+            from (
+                from cluster_ids
+                anti join (select distinct customer_id from old_members) using (customer_id)
+            ) as c
             left join (
                 select to_id, from_id
                 from moved
                 group by to_id, from_id
                 qualify row_number() over (partition by to_id order by count(*) desc, from_id) = 1
             ) as mode_from on mode_from.to_id = c.customer_id
-            where c.is_new
         ),
         happened as (
             select 'created' as event, cluster_key as node_key, null as from_id, to_id,
                 'first seen' as reason
             from born where from_id is null
             union all
-            select 'split', cluster_key, from_id, to_id, 'no longer held together'
+            select 'split', cluster_key, from_id, to_id, why
             from born where from_id is not null
             union all
             select 'merge', null, from_id, to_id, 'new evidence'
@@ -194,10 +296,10 @@ def _record_history(work: duckdb.DuckDBPyConnection, run_id: str, now: datetime)
         )
         select
             left(sha256(concat_ws(' ', $1, event, node_key, from_id, to_id)), 32) as history_id,
-            event, node_key, from_id as from_customer_id, to_id as to_customer_id, reason,
-            $1 as run_id, $2::timestamp as changed_at
+            event, node_key, from_id as from_customer_id, to_id as to_customer_id,
+            coalesce($3, reason) as reason, $1 as run_id, $2::timestamp as changed_at
         from happened
         order by event, to_id, from_id, node_key
         """,
-        [run_id, now],
+        [run_id, now, reason],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -34,46 +35,74 @@ COLUMNS = {
         run_id varchar, model_version varchar, config_hash varchar, started_at timestamp,
         finished_at timestamp, nodes bigint, edges bigint, customers bigint, merges bigint, splits
         bigint, singletons bigint, largest_cluster bigint, match_rate double, input_hash
-        varchar""",
+        varchar, run_number bigint, purpose varchar, changed bigint""",
+    "crosswalk_history": """
+        node_key varchar, customer_id varchar, strict_customer_id varchar, until_run bigint""",
+    "model": """
+        comparison varchar, level bigint, label varchar, sql_condition varchar, is_null_level
+        boolean, m_probability double, u_probability double, match_weight double,
+        household_weight double""",
+    "configs": """
+        config_hash varchar, model_version varchar, rules varchar, overrides varchar,
+        created_at timestamp, refused_changed bigint, refused_share double""",
 }
 
-# Any id ever given leads to today's: a live one to itself, a merged one along its merges, each of
-# which led to an id that was live then, so the chain ends.
+# Any id ever given leads to today's: a live one to itself, a merged one along its merges (each led
+# to an id that was live then, so the chain ends), an erased one to nothing.
 RESOLVE_FORWARD = """
     with recursive live as (
         select distinct customer_id from identity.crosswalk
     ),
-    merged as (
-        select from_customer_id as customer_id, to_customer_id
-        from identity.history
-        where event = 'merge'
+    ended as (
+        select h.from_customer_id as customer_id, h.event, h.to_customer_id
+        from identity.history as h
+        left join identity.runs as r using (run_id)
+        where h.event in ('merge', 'erase')
         qualify row_number() over (
-            partition by from_customer_id order by changed_at desc, to_customer_id) = 1
+            partition by h.from_customer_id order by r.run_number desc, h.to_customer_id) = 1
     ),
     led as (
-        select m.customer_id, m.to_customer_id as current_customer_id
-        from merged as m
+        select e.customer_id, e.to_customer_id as current_customer_id
+        from ended as e
         anti join live using (customer_id)
         union all
-        select l.customer_id, m.to_customer_id
+        select l.customer_id, e.to_customer_id
         from led as l
-        join merged as m on m.customer_id = l.current_customer_id
+        join ended as e on e.customer_id = l.current_customer_id
         anti join live on live.customer_id = l.current_customer_id
     )
     select customer_id, customer_id as current_customer_id from live
     union all
     select led.customer_id, led.current_customer_id
     from led
-    semi join live on live.customer_id = led.current_customer_id
+    left join live on live.customer_id = led.current_customer_id
+    where live.customer_id is not null or led.current_customer_id is null
 """
 
 
 def create(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the schema `identity` and those of its tables that are missing."""
+    """Create the schema `identity` and those of its tables that are missing; a column that is
+    younger than a table is added to it.
+    """
     con.execute("create schema if not exists identity")
     for table, columns in COLUMNS.items():
         con.execute(f"create table if not exists identity.{table} ({columns})")
+        names = {row[0] for row in con.execute(f"describe identity.{table}").fetchall()}
+        for column in columns.split(","):
+            if column.split()[0] not in names:
+                con.execute(f"alter table identity.{table} add column {column}")
     con.execute(f"create or replace view identity.resolve_forward as {RESOLVE_FORWARD}")
+    con.execute(
+        """
+        update identity.runs
+        set run_number = numbered.position, purpose = 'run'
+        from (
+            select run_id, row_number() over (order by finished_at, run_id) as position
+            from identity.runs
+        ) as numbered
+        where runs.run_number is null and runs.run_id = numbered.run_id
+        """
+    )
 
 
 def prepare(
@@ -89,13 +118,14 @@ def prepare(
         """
         create or replace table new_identifiers as
         select
-            node_key, identifier_type, value as identifier_value, given as given_value,
+            n.node_key, identifier_type, value as identifier_value, given as given_value,
             sha256(value) as identifier_hash,
             is_verified, b.reason is not null as is_blocked, b.reason as blocked_reason,
             first_seen_at, last_seen_at
         from ids
+        join node_numbers as n on n.number = ids.node_key
         left join blocked as b using (identifier_type, value)
-        order by identifier_type, value, node_key
+        order by identifier_type, value, n.node_key
         """
     )
     work.execute(
@@ -117,11 +147,13 @@ def prepare(
         """
         create or replace table new_edges as
         select
-            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
-            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
+            left(sha256(concat_ws(' ', l.node_key, r.node_key, rule)), 32) as edge_id,
+            l.node_key as left_key, r.node_key as right_key, match_type, rule, match_weight, match_probability, evidence,
             $1 as model_version, $2 as run_id, is_active, inactive_reason
-        from (from pool union all by name from visitor_edges)
-        order by left_key, right_key, rule
+        from (from pool union all by name from visitor_edges) as e
+        join node_numbers as l on l.number = e.left_key
+        join node_numbers as r on r.number = e.right_key
+        order by e.left_key, e.right_key, rule
         """,
         [model_version, run_id],
     )
@@ -168,11 +200,16 @@ def prepare(
                 'date counts as missing'
             from default_dates
             union all
-            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
-            from shared_devices
+            select 'shared_device', 'anonymous_id', n.node_key, owners, 'visitor belongs to nobody'
+            from shared_devices as d
+            join node_numbers as n on n.number = d.node_key
             union all
-            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
+            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            from crowded_keys
+            union all
+            select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
             from pool
+            join node_numbers as n on n.number = pool.left_key
             where inactive_reason = 'too_large'
             having count(*) > 0
         )
@@ -186,18 +223,33 @@ def prepare(
     )
 
 
-def publish(work: duckdb.DuckDBPyConnection, target: str, run: tuple[object, ...]) -> None:
+REPLACED = (
+    "identifiers",
+    "normalised_values",
+    "edges",
+    "crosswalk",
+    "held_clusters",
+    "overrides",
+    "model",
+)
+APPENDED = ("history", "crosswalk_history", "configs")
+
+
+def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, object]) -> None:
     """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the
-    row of runs.
+    row of runs by column.
     """
     work.execute("begin transaction")
     try:
-        for table in ("identifiers", "normalised_values", "edges", "crosswalk", "held_clusters"):
+        for table in REPLACED:
             work.execute(f"delete from {target}.identity.{table}")
             work.execute(f"insert into {target}.identity.{table} by name from new_{table}")
-        work.execute(f"insert into {target}.identity.history by name from new_history")
-        marks = ", ".join("?" for _ in run)
-        work.execute(f"insert into {target}.identity.runs values ({marks})", list(run))
+        for table in APPENDED:
+            work.execute(f"insert into {target}.identity.{table} by name from new_{table}")
+        columns, marks = ", ".join(run), ", ".join("?" for _ in run)
+        work.execute(
+            f"insert into {target}.identity.runs ({columns}) values ({marks})", list(run.values())
+        )
         work.execute("commit")
     except BaseException:
         work.execute("rollback")

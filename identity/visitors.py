@@ -122,7 +122,7 @@ def _find_owners(work: duckdb.DuckDBPyConnection) -> None:
             group by all
         ),
         claims as (
-            select g.*, o.cluster_key as owner, o.target_key
+            select g.*, o.cluster_key::varchar as owner, o.target_key
             from given as g
             join owned as o using (identifier_type, value)
             union all

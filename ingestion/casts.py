@@ -1,8 +1,8 @@
 """From text to a declared type, refusing what DuckDB's own casts would quietly change.
 
-`try_cast('1.5' as integer)` is 2, `'19.999'` as DECIMAL(18,2) is 20.00, a date drops its time and
-a timestamp drops its offset. Here a value becomes what it says, or NULL, and a NULL made of a
-text that was there sends its row to the quarantine.
+`try_cast('1.5' as integer)` is 2, `'19.999'` as DECIMAL(18,2) is 20.00, a date drops its time, a
+timestamp drops its offset, and `infinity` and `epoch` are moments. Here a value becomes what it
+says, or NULL, and a NULL made of a text that was there sends its row to the quarantine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ingestion.sql import literal
 _INTEGERS = frozenset(
     sign + size + "INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")
 ) | {"INTEGER", "UINTEGER"}
-_OFFSET = r"[+-]\d\d(:?\d\d)?\s*$"
+#: `+02:00` or the name of a zone; DuckDB would drop the one and the other, and the era `BC` too.
+_OFFSET = r"([+-]\d\d(:?\d\d)?|\s[A-Za-z][A-Za-z_/]*)\s*$"
 
 
 def is_text(duckdb_type: str) -> bool:
@@ -47,16 +48,18 @@ def cast(text: str, column: Column, duckdb_type: str) -> str:  # noqa: PLR0911 -
             f"when ({short}) and position('e' in lower({text})) = 0 then {plain} "
             f"when {wide} = {plain} then {plain} end"
         )
+    # Of a moment's text `infinity` and `epoch` begin with a letter, and `-infinity` is not finite.
+    real = f"case when {text}[1] <= '9' and isfinite({plain}) then {plain} end"
     if duckdb_type == "DATE":
         midnight = f"try_cast({text} as timestamp) = {plain}::timestamp"
-        return f"case when length({text}) <= 10 or {midnight} then {plain} end"
+        return f"case when length({text}) <= 10 or {midnight} then {real} end"
     if duckdb_type == "TIMESTAMP":
         utc = f"timezone('UTC', try_cast({text} as timestamptz))"
         # The usual `2026-01-02 03:04:05` is known by where its colons are, for a tenth of the time.
         usual = f"strlen({text}) = 19 and {text}[14] = ':' and {text}[17] = ':'"
         offset = f"length({text}) > 10 and regexp_matches({text}, {literal(_OFFSET)})"
-        return f"case when {usual} then {plain} when {offset} then {utc} else {plain} end"
-    return plain
+        return f"case when {usual} then {plain} when {offset} then {utc} else {real} end"
+    return real if duckdb_type == "TIMESTAMP WITH TIME ZONE" else plain
 
 
 def _parsed(text: str, formats: tuple[str, ...], duckdb_type: str) -> str:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingestion import checks
+from ingestion import checks, windows
 from ingestion.checks import Where
-from ingestion.sources import Cursor, FetchError
+from ingestion.sources import Column, Cursor, FetchError
 
 CURSOR_KEYS = ("column", "lookback")
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 LOOKBACK = re.compile(rf"(\d+) ({'|'.join(UNIT_SECONDS)})s?")
 
 
-def read(value: Any, keys: Sequence[str], names: Sequence[str], at: Where) -> Cursor:
+def declared(
+    block: Mapping[str, Any], keys: Sequence[str], columns: Sequence[Column], at: Where
+) -> Cursor | None:
+    """The `cursor:` of an ingest block, if it has one, and what it goes with. Raises WrongError."""
+    if "cursor" not in block:
+        return None
+    names = [column.name for column in columns]
+    cursor = _read(block["cursor"], keys, names, (*at, "cursor"))
+    if block.get("mode") == "snapshot":
+        raise checks.WrongError(
+            (*at, "mode"), "a `cursor` brings what changed, and a snapshot is the whole: drop one"
+        )
+    if "partition" in block and not windows.is_time(cursor, columns, block):
+        raise checks.WrongError(
+            (*at, "partition"),
+            f"`partition` is a time, and {cursor.column} is not: drop one, or declare it a timestamp",
+        )
+    return cursor
+
+
+def _read(value: Any, keys: Sequence[str], names: Sequence[str], at: Where) -> Cursor:
     """A `cursor:` block. Raises WrongError; `keys` and `names` are the table's key and columns."""
     block = checks.mapping(value, at)
     checks.known(block, CURSOR_KEYS, at)

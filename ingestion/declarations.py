@@ -218,13 +218,7 @@ def _ingest(defaults: Any, own: Any, at: Where, columns: list[Column]) -> Ingest
         )
     if block.get("mode") in ("upsert", "snapshot") and not keys:
         raise WrongError((*at, "mode"), f"mode {block['mode']} needs a `key`")
-    cursor = (
-        cursors.read(block["cursor"], keys, names, (*at, "cursor")) if "cursor" in block else None
-    )
-    if cursor is not None and block.get("mode") == "snapshot":
-        raise WrongError(
-            (*at, "mode"), "a `cursor` brings what changed, and a snapshot is the whole: drop one"
-        )
+    cursor = cursors.declared(block, keys, columns, at)
     return Ingest(
         connector=block["connector"],
         location=location,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ingestion import connectors
 from ingestion.sources import Arrival, FetchError, SourceTable
+from ingestion.windows import Window
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -18,13 +19,13 @@ def fetch(
     project_root: Path,
     downloads: Path,
     env: Mapping[str, str],
-    since: str | None = None,
+    since: str | Window | None = None,
 ) -> tuple[Arrival, ...]:
     """Find or download the table's files, in the order of their origins.
 
     `downloads` is a folder that connectors keep copies in; `env` is what `${NAME}` and
-    `${NAME:-default}` are taken from; `since` is what `ledger.high_water` says. Raises FetchError,
-    whose text names the key and a next step.
+    `${NAME:-default}` are taken from; `since` is what `ledger.high_water` says, or the window that
+    is to be read again. Raises FetchError, whose text names the key and a next step.
     """
     if table.ingest is None:
         raise FetchError(f"{table.source}.{table.name} is not declared rightly: see its problem")

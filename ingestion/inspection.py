@@ -6,7 +6,6 @@ value of the sample reads as it, and an ambiguous date stays text.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 
 import duckdb
 
-from ingestion import samples
+from ingestion import samples, vocabulary
 from ingestion.sources import LoadError
 from ingestion.sql import literal, quoted
+from ingestion.vocabulary import IDENTIFIER_NAMES, IDENTIFIERS, PERSONAL, ROLES
 
 SAMPLE_ROWS = 50_000
 MOST = 0.8
@@ -24,46 +24,6 @@ NEARLY_ALL = 0.995
 """Of a column's values have to read as its type; the few others would go to quarantine."""
 DATE_FORMATS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y")
 TIME_SUFFIXES = (" %H:%M:%S", " %H:%M")
-
-# What people call the columns that canonical contacts have.
-ROLES: dict[str, tuple[str, ...]] = {
-    "first_name": ("first_name", "firstname", "given_name", "givenname", "vorname", "prenom", "fname", "forename"),
-    "last_name": ("last_name", "lastname", "surname", "family_name", "familyname", "nachname", "nom", "lname"),
-    "full_name": ("full_name", "fullname", "name", "customer_name", "contact_name", "display_name"),
-    "email": ("email", "e_mail", "mail", "email_address", "emailaddress", "contact_email", "customer_email"),
-    "phone": ("phone", "mobile", "tel", "telephone", "cell", "phone_number", "mobile_number", "telefon", "handy"),
-    "birth_date": ("birth_date", "birthdate", "date_of_birth", "dateofbirth", "dob", "birthday", "geburtsdatum"),
-    "address_line1": ("address_line1", "address1", "address", "street", "street_address", "strasse"),
-    "city": ("city", "town", "ort", "stadt", "ville"),
-    "region": ("region", "state", "province", "county"),
-    "postal_code": ("postal_code", "postcode", "zip", "zip_code", "zipcode", "plz"),
-    "country_code": ("country_code", "country", "land", "pays"),
-    "created_at": ("created_at", "created", "created_on", "createdon", "signed_up_at", "joined_on", "registered_at"),
-    "updated_at": ("updated_at", "updated", "updated_on", "modified_at", "modified_on", "modifiedon", "last_modified"),
-}  # fmt: skip
-PERSONAL = {
-    "first_name",
-    "last_name",
-    "full_name",
-    "email",
-    "phone",
-    "birth_date",
-    "address_line1",
-    "postal_code",
-}
-IDENTIFIERS = {"email": "email", "phone": "phone"}
-IDENTIFIER_NAMES = {
-    "user_id": (
-        "user_id",
-        "userid",
-        "login",
-        "login_id",
-        "customer_id",
-        "customerid",
-        "shop_customer_no",
-    ),
-    "loyalty_card": ("loyalty_card", "card_no", "card_number", "loyalty_number", "membership_no"),
-}
 
 
 @dataclass(frozen=True)
@@ -81,9 +41,7 @@ class ColumnGuess:
     @property
     def snake_name(self) -> str:
         """The name as staging models write it."""
-        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name)
-        snake = re.sub(r"[^0-9a-z]+", "_", spaced.lower()).strip("_") or "column"
-        return f"_{snake}" if snake[0].isdigit() else snake
+        return vocabulary.snake(self.name)
 
 
 @dataclass(frozen=True)
@@ -134,11 +92,7 @@ def inspect(path: Path) -> TableGuess:
             (c.name for c in columns if c.role == "updated_at" and c.data_type == "timestamp"), None
         ),
         rows_seen=rows,
-        notes=tuple(
-            f"{c.name}: dates in more than one possible order; left as text"
-            for c in columns
-            if c.format == "ambiguous"
-        ),
+        notes=tuple(f"{c.name}: {NOTES[c.format]}" for c in columns if c.format in NOTES),
     )
 
 
@@ -193,6 +147,12 @@ def _share(con: duckdb.DuckDBPyConnection, text: str, pattern: str) -> float:
     return float(found or 0)
 
 
+NOTES = {
+    "ambiguous": "dates in more than one possible order; left as text",
+    "comma": "numbers with a decimal comma; left as text",
+}
+"""What stands in place of a format where a column is left as text for a reason worth telling."""
+COMMA_NUMBER = r"-?\d{1,3}(\.?\d{3})*,\d{1,4}"
 SHAPES = (
     ("bigint", r"-?(0|[1-9]\d{0,17})", "bigint"),
     ("decimal(18,4)", r"-?(0|[1-9]\d{0,13})(\.\d{1,4})?", "decimal(18,4)"),
@@ -219,7 +179,8 @@ def _type(con: duckdb.DuckDBPyConnection, text: str, filled: int) -> tuple[str, 
         ]
         if fits:
             return (data_type, fits[0]) if len(fits) == 1 else ("varchar", "ambiguous")
-    return "varchar", None
+    is_comma = _share(con, text, COMMA_NUMBER) >= NEARLY_ALL
+    return "varchar", "comma" if is_comma else None
 
 
 def _parses(con: duckdb.DuckDBPyConnection, expression: str, text: str) -> bool:
@@ -243,8 +204,7 @@ def _one_of_each_role(columns: tuple[ColumnGuess, ...]) -> tuple[ColumnGuess, ..
 
 def _key(columns: tuple[ColumnGuess, ...]) -> tuple[str, ...]:
     """A column without gaps or repeats whose name sounds like a key; else none: content is the key."""
-    named = re.compile(r"(^|_)(id|key|no|number|nr|code|uuid|guid|sku)$")
     for column in columns:
-        if column.is_unique and column.role is None and named.search(column.snake_name):
+        if column.is_unique and column.role is None and vocabulary.KEY.search(column.snake_name):
             return (column.name,)
     return ()

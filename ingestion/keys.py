@@ -1,6 +1,7 @@
 """One row a key: which of the rows that claim a key stands, within a file and between origins.
 
-The newest by the declared column wins; then the greater origin (a later file's name); then the
+The newest by the declared column wins; then the newest of a cursor's windows, which were read to
+put something right; then the greater origin (a later file's name); then the
 greater content, so that the order of rows never matters. A row that loses to another origin's is
 kept in the schema `ingestion`, out of sight: when the origin that won is delivered again without
 it, the loser stands again. The raw table is thus a function of what every origin holds now.
@@ -14,6 +15,7 @@ from ingestion.ids import fingerprint, repeats, text
 from ingestion.rows import REMOVED, STAGED, Load
 from ingestion.sql import quoted, stored_table
 from ingestion.stored import has_outranked, of_origin, outranked_table
+from ingestion.windows import is_windows
 
 
 def _order(load: Load) -> str:
@@ -21,6 +23,8 @@ def _order(load: Load) -> str:
     newest = load.table.ingest.newest_by if load.table.ingest else None
     first = f"{quoted(newest)} desc nulls last, " if newest else ""
     texts = ", ".join(f"coalesce({text(name, kind)}, '')" for name, kind in load.types.items())
+    if load.table.ingest and load.table.ingest.cursor:
+        first += f"case when {is_windows('origin')} then loaded_at end desc nulls last, "
     return (
         f"{first}origin desc, "
         f"sha256(concat_ws(chr(31), {texts}, coalesce(_extra::varchar, ''))) desc"

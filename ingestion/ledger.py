@@ -12,6 +12,7 @@ import duckdb
 from ingestion import in_place, stored
 from ingestion.sources import LoadResult, Problem, SourceTable
 from ingestion.sql import quoted, stored_table
+from ingestion.windows import is_windows
 
 _OPS = """
 create schema if not exists ops;
@@ -122,16 +123,19 @@ def high_water(con: duckdb.DuckDBPyConnection, table: SourceTable) -> str | None
     """The text of the greatest cursor value loaded as it is declared now; None to begin anew.
 
     Needs `ensure`. Rows of an earlier declaration do not count: what it left out has to be brought
-    again, from the beginning.
+    again, from the beginning. Nor does what a window brought: before it may be a gap.
     """
     if table.ingest is None or table.ingest.cursor is None:
         return None
     column = quoted(table.ingest.cursor.column)
+    rows = f"select {column}, _delivery from {stored_table(table)}"
+    if stored.has_outranked(con, table):  # a window has its rows now; they were loaded all the same
+        rows += f" union all select {column}, _delivery from {stored.outranked_table(table)}"
     found = con.execute(
-        f"select max({column})::varchar from {stored_table(table)} where _delivery in ("
+        f"select max({column})::varchar from ({rows}) where _delivery in ("
         "select delivery from ingestion.deliveries join ops.loads using (load_id) "
-        "where loads.source = ? and loads.table_name = ? "
-        "and loads.status = 'loaded' and loads.declaration_hash = ?)",
+        "where loads.source = ? and loads.table_name = ? and loads.status = 'loaded' "
+        f"and loads.declaration_hash = ? and not {is_windows('loads.origin')})",
         [table.source, table.name, table.declaration_hash],
     ).fetchall()[0][0]
     return None if found is None else str(found)

@@ -24,10 +24,11 @@ def read(block: Mapping[str, Any], location: str, at: Where) -> dict[str, Any]:
     partition = None
     if "partition" in block:
         partition = _partition(block["partition"], (*at, "partition"))
-    if bool(PLACEHOLDER.search(location)) != (partition is not None):
+    by_cursor = "cursor" in block
+    if bool(PLACEHOLDER.search(location)) != (partition is not None and not by_cursor):
         raise WrongError(
             (*at, "partition"),
-            "`partition` and a `{partition:%Y-%m}` in the location belong together",
+            "`partition` goes with a `{partition:%Y-%m}` in the location, or with a `cursor`",
         )
     return {"schedule": block.get("schedule"), "partition": partition, "watch": watch}
 

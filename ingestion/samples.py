@@ -12,6 +12,7 @@ from ingestion.sources import Format
 from ingestion.sql import literal
 
 _BYTES = 16 << 20
+_WINDOWS_ONLY = re.compile(rb"[\x80-\x9f]")
 
 
 def opened(path: Path, work: Path) -> tuple[dict[str, Any], str]:
@@ -64,7 +65,11 @@ def _is_value(cell: str) -> bool:
 
 
 def _start(path: Path, packed: str) -> tuple[str, str | None]:
-    """The beginning of a file as text, whole lines; and the encoding of the lines that are no UTF-8."""
+    """The beginning of a file as text, whole lines; and the encoding of the lines that are no UTF-8.
+
+    Windows writes letters such as the euro sign where Latin-1 has control characters, which nobody
+    writes: one of them says that it is Windows' encoding.
+    """
     with file_text.opened(path, packed) as stream:
         start = stream.read(_BYTES)
     if len(start) == _BYTES:
@@ -74,14 +79,21 @@ def _start(path: Path, packed: str) -> tuple[str, str | None]:
         return start.decode("utf-8"), None
     except UnicodeDecodeError:
         lines = start.split(b"\n")
-        return "\n".join(_decoded(line) for line in lines), "latin-1"
+        foreign = [line for line in lines if not _is_utf8(line)]
+        fallback = "cp1252" if any(map(_WINDOWS_ONLY.search, foreign)) else "latin-1"
+        return "\n".join(_decoded(line, fallback) for line in lines), fallback
 
 
-def _decoded(line: bytes) -> str:
+def _is_utf8(line: bytes) -> bool:
     try:
-        return line.decode("utf-8")
+        line.decode("utf-8")
     except UnicodeDecodeError:
-        return line.decode("latin-1")
+        return False
+    return True
+
+
+def _decoded(line: bytes, fallback: str) -> str:
+    return line.decode("utf-8" if _is_utf8(line) else fallback, "replace")
 
 
 def _sample(text: str, work: Path) -> Path:

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingestion.inspection import PERSONAL, ColumnGuess, TableGuess
+import yaml
+
+from ingestion.inspection import NOTES, ColumnGuess, TableGuess
 from ingestion.sources import IngestionError
+from ingestion.vocabulary import PERSONAL
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -58,11 +61,13 @@ def write(
 
 def switch_on(settings: str, source: str, entities: list[str]) -> str:
     """dbt_project.yml's text with the source in its `sources` map, comments and all else as they are."""
-    found = re.search(r"^( *)sources:[ \t]*(\{\})?[ \t]*(#.*)?$", settings, flags=re.MULTILINE)
+    found = re.search(r"^( *)sources:[ \t]*(\{.*\})?[ \t]*(#.*)?$", settings, flags=re.MULTILINE)
     if not found:
         raise ScaffoldError("dbt_project.yml has no `sources:` map under `vars:`: add one")
-    line = f"{found[1]}sources:\n{found[1]}  {source}: [{', '.join(entities)}]"
-    return settings[: found.start()] + line + settings[found.end() :]
+    switched_on = {source: entities, **(yaml.safe_load(found[2] or "{}"))}
+    lines = [f"{found[1]}  {name}: [{', '.join(of)}]" for name, of in switched_on.items()]
+    block = "\n".join([f"{found[1]}sources:", *lines])
+    return settings[: found.start()] + block + settings[found.end() :]
 
 
 def source_yaml(source: str, table: str, guess: TableGuess, ingest: Mapping[str, Any]) -> str:
@@ -192,7 +197,7 @@ def _expression(column: ColumnGuess) -> str:
 
 def _column(column: ColumnGuess) -> str:
     declared: dict[str, Any] = {"name": column.name, "data_type": column.data_type}
-    if column.format and column.format != "ambiguous":
+    if column.format and column.format not in NOTES:
         declared["config"] = {"meta": {"format": column.format}}
     return _flow(declared)
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ingestion import declarations as source_declarations
 from ingestion.sources import SourceTable
-from orchestration.defs import graph, loads, models, publishing, schedules, syncs
+from orchestration.defs import backfills, graph, loads, models, publishing, schedules, syncs
 from orchestration.home import Home
 from orchestration.progress import Progress
 from orchestration.project import Project
@@ -56,7 +56,7 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
         ],
         jobs=[
             dg.define_asset_job(JOB, dg.AssetSelection.all()),
-            *schedules.build_backfills(tables),
+            *backfills.build(tables),
         ],
         sensors=schedules.build_sensors(tables, home),
         schedules=[

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+#: The folder of a project that stands beside somebody's dbt project.
+BESIDE = "mainstem"
+OWN_WAREHOUSE = "../data/warehouse/mainstem.duckdb"
+WAREHOUSE = re.compile(r"env_var\('MAINSTEM_WAREHOUSE', '([^']+)'\)")
 
 
 class ProjectNotFoundError(Exception):
@@ -35,8 +41,26 @@ class Home:
         return self.root / "identity" / "rules.yml"
 
     @property
+    def overrides(self) -> Path:
+        return self.root / "identity" / "overrides.yml"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "identity" / "labels.csv"
+
+    @property
+    def charts(self) -> Path:
+        return self.data / "charts"
+
+    @property
     def warehouse(self) -> Path:
-        return self.data / "warehouse" / "mainstem.duckdb"
+        """The DuckDB file that is written: ours, or the one that profiles.yml shares with a dbt
+        project beside which this one was set up."""
+        profile = self.dbt_project / "profiles.yml"
+        named = WAREHOUSE.search(profile.read_text(encoding="utf-8")) if profile.exists() else None
+        if named is None or named[1] == OWN_WAREHOUSE:
+            return self.data / "warehouse" / "mainstem.duckdb"
+        return (self.dbt_project / named[1]).resolve()
 
     @property
     def published(self) -> Path:
@@ -77,25 +101,31 @@ class Home:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (the working directory) that holds a project.
+    """The nearest folder at or above `start` (the working directory) that holds a project, itself
+    or in a folder `mainstem`.
 
     MAINSTEM_PROJECT names it outright. Raises ProjectNotFoundError.
     """
     named = os.environ.get("MAINSTEM_PROJECT")
     if named:
-        if not (Path(named) / "dbt_project" / "dbt_project.yml").is_file():
-            raise ProjectNotFoundError(
-                f"MAINSTEM_PROJECT is {named}, but there is no dbt_project/dbt_project.yml in it."
-            )
-        return Path(named).resolve()
+        if found := _project_at(Path(named).resolve()):
+            return found
+        raise ProjectNotFoundError(
+            f"MAINSTEM_PROJECT is {named}, but there is no dbt_project/dbt_project.yml in it."
+        )
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / "dbt_project" / "dbt_project.yml").is_file():
-            return folder
+        if found := _project_at(folder):
+            return found
     raise ProjectNotFoundError(
         f"No Mainstem project at {here} or above it (looked for dbt_project/dbt_project.yml)."
         " Go into the project's folder, or set MAINSTEM_PROJECT."
     )
+
+
+def _project_at(folder: Path) -> Path | None:
+    places = (folder / BESIDE, folder)
+    return next((p for p in places if (p / "dbt_project" / "dbt_project.yml").is_file()), None)
 
 
 def find_home() -> Home:

@@ -69,6 +69,11 @@ class Project:
         """Sources that are switched on, and the entities each feeds."""
         return self.variables.get("sources") or {}
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether the sample company's stand-ins and truth labels are switched on."""
+        return bool(self.variables.get("sample_company"))
+
     def as_of(self) -> str:
         """The moment that recency, windows and audiences are computed at (UTC, to the second).
 
@@ -95,7 +100,10 @@ class Project:
     def manifest(self) -> dict[str, Any]:
         """dbt's manifest as a dictionary; parses if a file of the project has changed."""
         stamp = self.home.dbt_target / "mainstem_parsed_at"
-        digest = _digest_of_files(self.home.dbt_project, self.home.root / "tests" / "dbt")
+        self._install()
+        digest = _digest_of_files(
+            self.home.dbt_project, self.home.root / "tests" / "dbt", *self._packages()
+        )
         is_fresh = self.home.manifest.exists() and stamp.exists() and stamp.read_text() == digest
         if not is_fresh:
             self._parse()
@@ -135,6 +143,27 @@ class Project:
             if str(outcome.node.resource_type) != "operation" or str(outcome.status) != "success"
         ]
 
+    def _packages(self) -> list[Path]:
+        """The folders that local packages read models, seeds and macros from."""
+        found = []
+        for package in sorted((self.home.dbt_project / "dbt_packages").glob("*/")):
+            settings = yaml.safe_load((package / "dbt_project.yml").read_text(encoding="utf-8"))
+            found.append(package / "dbt_project.yml")
+            for kind in ("model", "macro", "seed", "snapshot", "test"):
+                usual = ["macros" if kind == "macro" else f"{kind}s"]
+                found += [package / path for path in settings.get(f"{kind}-paths", usual)]
+        return found
+
+    def _install(self) -> None:
+        """`dbt deps`, where packages are declared and are not there yet."""
+        folder = self.home.dbt_project
+        if (folder / "packages.yml").is_file() and not (folder / "dbt_packages").is_dir():
+            result = self._invoke(["deps"])
+            if not result.success:
+                raise ProjectError(
+                    f"dbt cannot install {folder / 'packages.yml'}: {result.exception}"
+                )
+
     def _parse(self) -> None:
         result = self._invoke(["parse"])
         if not result.success:
@@ -153,7 +182,8 @@ class Project:
         runner = dbtRunner(manifest=self._parsed, callbacks=[on_event] if on_event else None)
         where = str(self.home.dbt_project)
         places = ["--project-dir", where, "--profiles-dir", where]
-        places += ["--target-path", str(self.home.dbt_target)]
+        if command[0] != "deps":  # which makes nothing there
+            places += ["--target-path", str(self.home.dbt_target)]
         places += ["--log-path", str(self.home.dbt_target.parent / "logs")]
         quiet = ["--quiet", "--log-level", "none", "--no-use-colors", "--no-version-check"]
         try:
@@ -193,7 +223,7 @@ def _digest_of_files(*folders: Path) -> str:
     """Names, sizes and times of a dbt project's files: a change of any means parsing again."""
     digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
+        for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
             if path.is_file() and path.suffix in (".sql", ".yml", ".yaml", ".csv", ".md"):
                 stat = path.stat()
                 digest.update(

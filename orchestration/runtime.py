@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -70,7 +69,7 @@ class Mainstem:
     @property
     def is_sample(self) -> bool:
         """Whether the sample company's stand-ins and truth labels are switched on."""
-        return bool(self._project.variables.get("sample_company"))
+        return self._project.is_sample
 
     @property
     def now(self) -> datetime:
@@ -101,10 +100,9 @@ class Mainstem:
     def environment(self) -> dict[str, str]:
         """Variables that connections refer to; the sample's own where the user sets none."""
         if self._environment is None:
-            started: dict[str, str] = {}
-            if self.is_sample:
-                started = self._stack.enter_context(sample.services(self._home, os.environ))
-            self._environment = {**started, **os.environ}
+            self._environment = self._stack.enter_context(
+                sample.environment(self._home, is_sample=self._project.is_sample)
+            )
         return self._environment
 
     def leave_out(self, what: str) -> None:

@@ -6,6 +6,7 @@ environment variables with which a user points to their own; a variable that is 
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,15 @@ from pathlib import Path
 from orchestration.home import Home
 
 TRUTH = Path("seeds") / "company" / "truth" / "contacts.csv"
+
+
+@contextmanager
+def environment(home: Home, *, is_sample: bool) -> Iterator[dict[str, str]]:
+    """What connections' variables are taken from: the environment, and where the sample is switched
+    on its stand-ins, which run until the block ends."""
+    with ExitStack() as stack:
+        started = stack.enter_context(services(home, os.environ)) if is_sample else {}
+        yield {**started, **os.environ}
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 
 PUBLISHED_SCHEMAS = ("canonical", "identity", "marts", "audiences", "reverse_etl")
-"""Published whole; of ops only the ledger of loads, since quarantine and raw hold what was refused."""
+"""Published whole; of ops only what was loaded and landed: quarantine and raw hold what was refused."""
 
-PUBLISHED_OPS_TABLES = ("loads",)
+PUBLISHED_OPS_TABLES = ("loads", "landed")
 
 
 @contextmanager
@@ -38,6 +38,21 @@ def read_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(path), read_only=True)
     try:
         con.execute("set TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def attach_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file, read-only, for who needs room to work in memory beside it."""
+    if not path.exists():
+        raise FileNotFoundError(f"Nothing is published yet at {path}: do `mainstem run` first.")
+    con = duckdb.connect(":memory:")
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as published (read_only)")
+        con.execute("use published")
         yield con
     finally:
         con.close()

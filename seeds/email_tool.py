@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from seeds import email_tool_page
+from seeds.stand_in import StandIn
 
-STOP_TIMEOUT_S = 2.0
 LARGEST_BODY = 32_000_000
 _TABLES = """
 create table if not exists requests (
@@ -49,19 +48,18 @@ def _problem(row: Any) -> str | None:
     return None
 
 
-class EmailTool:
+class EmailTool(StandIn):
     """`with EmailTool(state_dir, secret) as tool:` receives at `tool.url` until the block ends.
 
     Members and requests are kept in `state_dir/email_tool.sqlite`; on stopping, the page is left
-    behind as `state_dir/index.html`. Raises OSError if the port is taken.
+    behind as `state_dir/index.html`.
     """
 
     def __init__(
         self, state_dir: Path, secret: str, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
+        super().__init__(host, port)
         self.state_dir = state_dir
-        self.host = host
-        self.port = port
         self._secret = secret
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -88,7 +86,7 @@ class EmailTool:
         return self
 
     def stop(self) -> None:
-        """Stop receiving and leave the page behind. Harmless if it does not run."""
+        """Stop receiving and leave the page behind."""
         if self._server is None or self._db is None:
             return
         self._server.shutdown()
@@ -176,17 +174,6 @@ class EmailTool:
     def _read(self, query: str) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._db.execute(query).fetchall() if self._db else []
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 class _Server(ThreadingHTTPServer):

@@ -13,13 +13,13 @@ import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import asyncssh
 
+from seeds.stand_in import STOP_TIMEOUT_S, StandIn
+
 START_TIMEOUT_S = 15.0
-STOP_TIMEOUT_S = 2.0
 
 
 class _Confined(asyncssh.SFTPServer):
@@ -55,11 +55,11 @@ def _key(path: Path) -> asyncssh.SSHKey:
     return asyncssh.read_private_key(path)
 
 
-class SampleSftpServer:
+class SampleSftpServer(StandIn):
     """`with SampleSftpServer(root, keys_dir) as server:` serves `root` until the block ends.
 
     Keys are made in `keys_dir` on first use and kept, and `known_hosts` is written there on each
-    start, so that a client can check whom it talks to. Raises OSError if the port is taken.
+    start, so that a client can check whom it talks to.
     """
 
     username = "mainstem"
@@ -67,9 +67,8 @@ class SampleSftpServer:
     def __init__(
         self, root: Path, keys_dir: Path, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
+        super().__init__(host, port)
         self.root = root
-        self.host = host
-        self.port = port
         self.client_key = keys_dir / "client_ed25519"
         self.known_hosts = keys_dir / "known_hosts"
         self._host_key = keys_dir / "host_ed25519"
@@ -147,7 +146,6 @@ class SampleSftpServer:
             connection.abort()
 
     def stop(self) -> None:
-        """Stop serving; whoever is still connected is cut off. Harmless if it does not run."""
         if self._thread is None or self._loop is None or self._stop is None:
             return
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -172,14 +170,3 @@ class SampleSftpServer:
             partial.replace(target)
             published.append(source.name)
         return published
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -105,3 +105,37 @@ renamed as (
 
 select * from renamed
 {%- endmacro %}
+
+{# Campaigns of an ad platform, from Fivetran's history of them. `columns` says in the table's own
+   columns what differs between platforms; what it leaves out is as below. A whole model. #}
+{% macro ad_campaigns(platform, table_name, newest_by, columns) -%}
+    {%- set usual = {
+        'source_record_id': 'id',
+        'account_id': 'account_id',
+        'campaign_name': 'name',
+        'channel': "'paid_social'",
+        'objective': 'cast(null as varchar)',
+        'started_on': 'cast(null as date)',
+        'ended_on': 'cast(null as date)',
+        'loaded_at': '_fivetran_synced',
+    } -%}
+    {%- do usual.update(columns) -%}
+with versions as (
+    {{ landed(platform, table_name) }}
+),
+
+source as (
+    {{ newest_version('versions', usual.source_record_id, newest_by) }}
+),
+
+renamed as (
+    select
+        {%- for name, value in usual.items() %}
+        {{ value }} as {{ name }},
+        {%- endfor %}
+        '{{ platform }}' as platform
+    from source
+)
+
+select * from renamed
+{%- endmacro %}

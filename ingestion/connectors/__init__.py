@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from ingestion.checks import Where
 from ingestion.sources import Arrival, FormatType, SourceTable
+from ingestion.windows import Window
 
 
 class Connector(Protocol):
@@ -39,9 +40,12 @@ class Connector(Protocol):
         project_root: Path,
         downloads: Path,
         env: Mapping[str, str],
-        since: str | None = None,
+        since: str | Window | None = None,
     ) -> tuple[Arrival, ...]:
-        """Find or bring the table's files; `since` is the greatest cursor value loaded before."""
+        """Find or bring the table's files.
+
+        `since` is the greatest cursor value loaded before, or the window to read again.
+        """
 
 
 def names() -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ingestion import checks, extraction
+from ingestion import checks, extraction, windows
 from ingestion.checks import Where
 from ingestion.cursors import begin
 from ingestion.fetch import connection
 from ingestion.sources import Arrival, FetchError, SourceTable
+from ingestion.windows import Window
 
 CONNECTION_KEYS = ("url", "password")
 SECRET_KEYS = ("password",)
@@ -80,12 +81,12 @@ def fetch(
     project_root: Path,
     downloads: Path,
     env: Mapping[str, str],
-    since: str | None = None,
+    since: str | Window | None = None,
 ) -> tuple[Arrival, ...]:
     """Extract into `downloads/<source>/<table>/`, in place of the extraction before.
 
     An origin is `postgresql://host/database/table`, without port and user, and when there is a
-    `since`, `?column>=start`.
+    `since`, `?column>=start` or the window.
     """
     if table.ingest is None:
         raise FetchError(f"{table.source}.{table.name} is not declared rightly: see its problem")
@@ -108,7 +109,11 @@ def fetch(
     )
     place = f"{scheme}://{url.hostname or ''}{url.path}"
     origin = f"{place}/{options.get('table', 'query')}"
-    if cursor is not None and since is not None:
+    if cursor is not None and isinstance(since, Window):
+        start, end = windows.bounds(table, since)
+        request = replace(request, column=cursor.column, start=start, end=end)
+        origin += since.label
+    elif cursor is not None and isinstance(since, str):
         start = begin(cursor, since)
         request = replace(request, column=cursor.column, start=start)
         origin += f"?{cursor.column}>={start}"

@@ -10,6 +10,7 @@ from typing import Any
 from ingestion.checks import Where
 from ingestion.fetch import resolve
 from ingestion.sources import Arrival, FetchError, SourceTable
+from ingestion.windows import Window
 
 CONNECTION_KEYS: tuple[str, ...] = ()
 SECRET_KEYS: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ def fetch(
     project_root: Path,
     downloads: Path,  # noqa: ARG001 - files are read where they are
     env: Mapping[str, str],
-    since: str | None = None,  # noqa: ARG001 - files are new or changed by their bytes
+    since: str | Window | None = None,  # noqa: ARG001 - files are new or changed by their bytes
 ) -> tuple[Arrival, ...]:
     """The files that `location` matches; a link that leads out of the folder is refused."""
     if table.ingest is None:

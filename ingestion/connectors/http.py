@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ingestion import checks, json_pages, requests
+from ingestion import checks, json_pages, requests, windows
 from ingestion.checks import Where
 from ingestion.cursors import begin
 from ingestion.fetch import connection, resolve
 from ingestion.sources import Arrival, FetchError, SourceTable
+from ingestion.windows import Window
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +28,7 @@ CONNECTION_KEYS = ("auth", "auth_header", "username", "password")
 SECRET_KEYS = ("auth", "password")
 WRITES = "ndjson"
 OPTION_KEYS = (
-    "params", "pages", "records", "since_param", "since_format", "max_pages", "max_bytes",
+    "params", "pages", "records", "since_param", "since_format", "until_param", "max_pages", "max_bytes",
 )  # fmt: skip
 PAGES_KEYS = ("style", "param", "size", "size_param", "next", "last", "more")
 STYLES = ("offset", "cursor", "link")
@@ -46,11 +47,13 @@ def check(block: Mapping[str, Any], at: Where) -> None:
     for key, value in params.items():
         if isinstance(value, (dict, list)) or value is None:
             raise checks.WrongError((*at, "params", key), f"`{key}` is a text or a number")
-    for key in ("records", "since_param"):
+    for key in ("records", "since_param", "until_param"):
         checks.text(block, key, at)
     checks.one_of(block, "since_format", SINCE_FORMATS, at)
     if ("since_param" in block) != ("cursor" in block):
         raise checks.WrongError(at, "`since_param` and `cursor` go together: give both or neither")
+    if "until_param" in block and "since_param" not in block:
+        raise checks.WrongError((*at, "until_param"), "`until_param` needs a `since_param`")
     for key in ("max_pages", "max_bytes"):
         checks.number(block, key, at)
 
@@ -79,11 +82,11 @@ def fetch(
     project_root: Path,  # noqa: ARG001 - nothing here is a path
     downloads: Path,
     env: Mapping[str, str],
-    since: str | None = None,
+    since: str | Window | None = None,
 ) -> tuple[Arrival, ...]:
     """Bring every page into `downloads/<source>/<table>/`, in place of what was brought before.
 
-    An origin is the URL without its query, and when there is a `since`, `?since_param=…`.
+    An origin is the URL without its query, and when there is a `since`, `?since_param=…` or the window.
     """
     import httpx
 
@@ -100,8 +103,16 @@ def fetch(
         query[key] = resolve(text, env, f"params.{key}")
     query |= json_pages.first(options.get("pages", {}))
     origin = where
-    if table.ingest.cursor is not None and since is not None:
-        start = _since(begin(table.ingest.cursor, since), options.get("since_format", "iso"))
+    form = options.get("since_format", "iso")
+    window = since if isinstance(since, Window) else None
+    if window is not None:
+        start, end = (_since(bound, form) for bound in windows.bounds(table, window))
+        query[options["since_param"]] = start
+        if "until_param" in options:
+            query[options["until_param"]] = end
+        origin += window.label
+    elif table.ingest.cursor is not None and isinstance(since, str):
+        start = _since(begin(table.ingest.cursor, since), form)
         query[options["since_param"]] = start
         origin += "?" + urlencode({options["since_param"]: start})
     folder = downloads / table.source / table.name
@@ -113,6 +124,8 @@ def fetch(
     partial = path.with_name(f".{path.name}.partial")
     with _client(connection(table, env)) as client, partial.open("w", encoding="utf-8") as file:
         for record in _records(client, where, query, options):
+            if window is not None and not _is_within(record, table, window):
+                continue
             file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
     partial.replace(path)
     whole = table.ingest.cursor is not None and since is None
@@ -153,6 +166,25 @@ def _records(
         found = json_pages.records(document, options.get("records"), where)
         yield from found
         page = json_pages.following(pages, url, query, document, found, answer.links)
+
+
+def _is_within(record: Any, table: SourceTable, window: Window) -> bool:
+    """Whether a record's cursor lies in the window. An API may answer with more than was asked for;
+    what cannot be read is kept, for loading to say so."""
+    name = table.ingest.cursor.column if table.ingest and table.ingest.cursor else ""
+    names = next((n, *c.aliases) for c in table.columns if (n := c.name) == name)
+    value = next((record[n] for n in names if isinstance(record, dict) and n in record), None)
+    if value is None:
+        return False
+    try:
+        if table.ingest and table.ingest.options.get("since_format") == "unix":
+            moment = datetime.fromtimestamp(float(value), UTC)
+        else:
+            moment = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return True
+    moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return window.start <= moment < window.end
 
 
 def _since(text: str, form: str) -> str:

@@ -21,6 +21,7 @@ from ingestion.fetch import connection, resolve
 from ingestion.remote_copies import Copy
 from ingestion.sftp_files import SILENCE_SECONDS, Place
 from ingestion.sources import Arrival, FetchError, SourceTable
+from ingestion.windows import Window
 
 if TYPE_CHECKING:
     pass
@@ -56,7 +57,7 @@ def fetch(
     project_root: Path,
     downloads: Path,
     env: Mapping[str, str],
-    since: str | None = None,  # noqa: ARG001 - files are new or changed by size and time
+    since: str | Window | None = None,  # noqa: ARG001 - files are new or changed by size and time
 ) -> tuple[Arrival, ...]:
     """Download what `location` (a remote path or glob) matches and has changed.
 

@@ -9,6 +9,7 @@ from typing import Any
 from ingestion import checks
 from ingestion.checks import Where
 from ingestion.sources import Arrival, SourceTable
+from ingestion.windows import Window
 
 CONNECTION_KEYS: tuple[str, ...] = ()
 SECRET_KEYS: tuple[str, ...] = ()
@@ -31,7 +32,7 @@ def fetch(
     project_root: Path,  # noqa: ARG001
     downloads: Path,  # noqa: ARG001
     env: Mapping[str, str],  # noqa: ARG001
-    since: str | None = None,  # noqa: ARG001
+    since: str | Window | None = None,  # noqa: ARG001
 ) -> tuple[Arrival, ...]:
     """Nothing."""
     return ()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import SplitResult
@@ -25,10 +25,12 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: `table` (its dotted name) or `query`, and if given, rows with `column >= start`.
+    """What to read: `table` (its dotted name) or `query`, and if given, rows with `column >= start`
+    and `column < end`.
 
-    `start` is the text of a value of that column. `url` says where (without a password).
-    `seconds` is how long the database may take to answer.
+    `start` and `end` are the texts of values of that column. `url` says where (without a password).
+    `seconds` is how long the database may take to answer. Columns in `as_text` come as the
+    database writes them.
     """
 
     url: SplitResult
@@ -38,7 +40,17 @@ class Request:
     query: str | None
     column: str | None = None
     start: str | None = None
+    end: str | None = None
     seconds: int = 3600
+    as_text: frozenset[str] = frozenset()
+
+
+class OutOfRangeError(Exception):
+    """Columns have values that Arrow's type for them cannot hold: they have to come as text."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        super().__init__(", ".join(columns))
+        self.columns = frozenset(columns)
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,20 @@ def get(name: str) -> Engine:
 
 
 def write(request: Request, engine: str, path: Path) -> int:
-    """Write the result as a Parquet file that appears by rename; returns its rows."""
+    """Write the result as a Parquet file that appears by rename; returns its rows.
+
+    Begins again where a column turns out to need text, which happens once a column.
+    """
+    while True:
+        try:
+            return _write(request, engine, path)
+        except OutOfRangeError as found:
+            if found.columns <= request.as_text:
+                raise
+            request = replace(request, as_text=request.as_text | found.columns)
+
+
+def _write(request: Request, engine: str, path: Path) -> int:
     rows = 0
     partial = path.with_name(f".{path.name}.partial")
     with (
@@ -82,8 +107,16 @@ def write(request: Request, engine: str, path: Path) -> int:
     return rows
 
 
-def selection(request: Request, quote: str, literal: str | None) -> str:
-    """SQL: the table or the query, from the start on. `literal` is the start as SQL, or a mark."""
+def selection(
+    request: Request,
+    quote: str,
+    literal: Callable[[str], str],
+    comparable: Callable[[str], str] = str,
+) -> str:
+    """SQL: the table or the query, from the start on and up to the end.
+
+    `literal` makes SQL of a bound, its value or a mark; `comparable` of what is compared.
+    """
     if request.table is not None:
         parts = request.table.split(".")
         relation = ".".join(f"{quote}{part.replace(quote, quote * 2)}{quote}" for part in parts)
@@ -91,9 +124,15 @@ def selection(request: Request, quote: str, literal: str | None) -> str:
         query = str(request.query).strip().rstrip(";")
         relation = f"(\n{query}\n) as extracted"
     sql = f"select * from {relation}"
-    if literal is not None and request.column is not None:
-        column = request.column.replace(quote, quote * 2)
-        sql += f" where {quote}{column}{quote} >= {literal}"
+    if request.column is not None:
+        column = comparable(f"{quote}{request.column.replace(quote, quote * 2)}{quote}")
+        limits = ((">=", request.start), ("<", request.end))
+        conditions = [
+            f"{column} {sign} {comparable(literal(bound))}"
+            for sign, bound in limits
+            if bound is not None
+        ]
+        sql += f" where {' and '.join(conditions)}"
     return sql
 
 

@@ -52,15 +52,13 @@ _BYTES = frozenset(
 def read(request: Request) -> Iterator[Batches]:
     """The result in batches of 20,000 rows, in a read-only transaction whose time zone is UTC."""
     try:
-        with closing(_connect(request)) as con:
-            literal = None if request.start is None else str(con.escape(request.start))
-            with con.cursor(SSCursor) as cursor:
-                cursor.execute("set time_zone = '+00:00'")
-                cursor.execute("start transaction read only")
-                cursor.execute(selection(request, "`", literal))
-                fields = vars(cursor)["_result"].fields  # PEP 249 has no flags
-                schema = pa.schema([(field.name, _type(field)) for field in fields])
-                yield Batches(schema, _batches(cursor, schema))
+        with closing(_connect(request)) as con, con.cursor(SSCursor) as cursor:
+            cursor.execute("set time_zone = '+00:00'")
+            cursor.execute("start transaction read only")
+            cursor.execute(selection(request, "`", lambda bound: str(con.escape(bound))))
+            fields = vars(cursor)["_result"].fields  # PEP 249 has no flags
+            schema = pa.schema([(field.name, _type(field)) for field in fields])
+            yield Batches(schema, _batches(cursor, schema))
     except pymysql.MySQLError as error:
         code, text = (*error.args, "")[:2] if error.args else (0, "")
         at_fault = int(code or 0) in range(1044, 1065) or code in (1142, 1146)

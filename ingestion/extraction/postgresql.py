@@ -1,19 +1,34 @@
-"""PostgreSQL over ADBC: binary COPY straight into Arrow batches."""
+"""PostgreSQL over ADBC: binary COPY straight into Arrow batches.
+
+Infinity, and days before the year 1 or after 9999, come out of the driver as some other moment: a
+column that has such a value is read as text, and loading quarantines those rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from urllib.parse import parse_qsl, quote, urlencode
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as driver
 import pyarrow as pa
+from pyarrow import compute
 
-from ingestion.extraction import CONNECT_SECONDS, Batches, Request, said, selection
+from ingestion.extraction import (
+    CONNECT_SECONDS,
+    Batches,
+    OutOfRangeError,
+    Request,
+    said,
+    selection,
+)
 from ingestion.sources import FetchError
 
 BATCH_BYTES = 8 << 20
+_EPOCH = date(1970, 1, 1).toordinal()
+_FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
 #: Types that the driver gives as they are; of any other it would give PostgreSQL's inner bytes.
 _PLAIN = frozenset(
     (
@@ -27,11 +42,8 @@ _PLAIN = frozenset(
 @contextmanager
 def read(request: Request) -> Iterator[Batches]:
     """The result in batches of about 8 MiB, in a read-only transaction whose time zone is UTC."""
-    literal = None
-    if request.start is not None:
-        # COPY takes no parameters; backslashes are plain characters in '…' by default.
-        literal = "'" + request.start.replace("'", "''") + "'"
-    sql = selection(request, '"', literal)
+    # COPY takes no parameters; backslashes are plain characters in '…' by default.
+    sql = selection(request, '"', lambda bound: "'" + bound.replace("'", "''") + "'")
     try:
         with (
             driver.connect(_uri(request)) as con,
@@ -40,7 +52,7 @@ def read(request: Request) -> Iterator[Batches]:
             ) as cursor,
         ):
             schema = cursor.adbc_execute_schema(sql)
-            cursor.execute(_readable(sql, schema))
+            cursor.execute(_readable(sql, schema, request.as_text))
             reader = cursor.fetch_record_batch()
             stored = pa.schema([(field.name, _storage(field.type)) for field in reader.schema])
             yield Batches(stored, (_plain(batch, stored) for batch in reader))
@@ -72,7 +84,7 @@ def _uri(request: Request) -> str:
     return f"postgresql://{at}{place}{url.path}?{urlencode(query, quote_via=quote)}"
 
 
-def _readable(sql: str, schema: pa.Schema) -> str:
+def _readable(sql: str, schema: pa.Schema, as_text: frozenset[str]) -> str:
     """The query with whatever the driver has no type for turned into text by PostgreSQL."""
     columns = []
     for field in schema:
@@ -82,7 +94,7 @@ def _readable(sql: str, schema: pa.Schema) -> str:
             columns.append(f"to_json({name})::text as {name}")
         elif kind == "money":  # its text depends on the server's locale, its bytes on the currency
             columns.append(f"{name}::numeric::text as {name}")
-        elif kind in _PLAIN:
+        elif kind in _PLAIN and field.name not in as_text:
             columns.append(name)
         else:
             columns.append(f"{name}::text as {name}")
@@ -105,7 +117,27 @@ def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         else array
         for array in batch.columns
     ]
+    if beyond := [
+        field.name
+        for field, array in zip(schema, arrays, strict=True)
+        if pa.types.is_temporal(field.type) and _is_beyond(array)
+    ]:
+        raise OutOfRangeError(beyond)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _is_beyond(array: pa.Array) -> bool:
+    """Whether a moment lies outside the years 1 to 9999."""
+    if pa.types.is_date32(array.type):
+        first, last, width = _FIRST_DAY, _LAST_DAY, pa.int32()
+    elif pa.types.is_timestamp(array.type):
+        per_day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[array.type.unit]
+        first, last, width = _FIRST_DAY * per_day, (_LAST_DAY + 1) * per_day - 1, pa.int64()
+    else:
+        return False
+    found = compute.min_max(array.cast(width))
+    least, greatest = found["min"].as_py(), found["max"].as_py()
+    return least is not None and (least < first or greatest > last)
 
 
 def _explained(error: adbc_driver_manager.Error, request: Request) -> str:

@@ -38,8 +38,10 @@ def read(request: Request) -> Iterator[Batches]:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as con:
             con.isolation_level = None
             con.execute("begin")
-            parameters = [] if request.start is None else [_value(request.start)]
-            sql = selection(request, '"', None if request.start is None else "?")
+            parameters = [_value(b) for b in (request.start, request.end) if b is not None]
+            # A window's times are compared as such, however they are written.
+            comparable = str if request.end is None else "julianday({})".format
+            sql = selection(request, '"', lambda _: "?", comparable)
             cursor = con.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             cursor.close()

@@ -36,13 +36,12 @@ def reading(
         f"json_transform(document, {literal(json.dumps(group))}) as s{i}"
         for i, group in enumerate(groups)
     )
-    known = dict.fromkeys(kinds)
+    rest = shortcut.remainder("document", kinds)
     # Where no key is undeclared, taking the declared ones out, which costs the most, is spared.
     relation = f"""
         select {", ".join(_texts(table, types, at))},
-            case when {undeclared("document", kinds)} then
-                nullif(json_merge_patch(document, {literal(json.dumps(known))})::varchar, '{{}}')::json
-            end as extra,
+            case when {undeclared("document", kinds)} and not {shortcut.says_nothing(rest)}
+                then {rest} end as extra,
             case when record is null then 'malformed JSON'
                 when document is null then 'not a JSON object' end as defect,
             record::varchar as raw

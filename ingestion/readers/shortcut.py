@@ -3,14 +3,16 @@
 DuckDB parses a line once to give the declared keys, without a word about the rest; asking for the
 rest parses it again, for a third of what a load costs. So the first lines are asked, and if they
 have nothing undeclared the file is read for the declared keys alone. Then they are counted: a colon
-after a quote or white space comes at least once for every key of every object, so where such colons
-are as many as values were stored, no key was overlooked. Where they are more (null, a nested
-object, ` :` within a text), every line is asked. If a key was overlooked after all, or a line had
-none of the declared keys, the load is rolled back and reads in full.
+after a quote or white space, and not before a null, comes at least once for every key of every
+object that has a value, so where such colons are as many as values were stored, none was
+overlooked. Where they are more (a nested object, ` :` within a text), every line is asked. If a
+value was overlooked after all, or a line had none of the declared keys, the load is rolled back and
+reads in full. (An undeclared key that is null says nothing, and is not kept by either way.)
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ _FIRST_LINES = 2_000
 #: Larger arrays are mapped and unmapped by the kernel one by one, for twice the time.
 _BLOCK_BYTES = 1 << 17
 _COLON, _SPACE, _QUOTE_AS_SPACE = np.uint8(ord(":")), np.uint8(ord(" ")), np.uint8(0xFD)
+_NULL = np.uint8(ord("n"))
 
 
 class OverlookedError(Exception):
@@ -48,6 +51,16 @@ def undeclared(record: str, names: Iterable[str]) -> str:
     return f"len(json_keys({record})) > list_count({_values(record, names)})"
 
 
+def remainder(record: str, names: Iterable[str]) -> str:
+    """SQL: what a JSON object has besides these keys, as JSON; `{}` if nothing."""
+    return f"json_merge_patch({record}, {literal(json.dumps(dict.fromkeys(names)))})"
+
+
+def says_nothing(rest: str) -> str:
+    """SQL: whether all that a JSON object has is null."""
+    return f"len(list_filter(json_extract({rest}, '$.*'), lambda v: v::varchar <> 'null')) = 0"
+
+
 def _values(record: str, names: Iterable[str]) -> str:
     """SQL: what these keys have, as JSON."""
     pointers = ", ".join(
@@ -69,11 +82,13 @@ def quick(
     `records` is SQL for the file's records; `kinds` has VARCHAR or JSON for each name; `texts` are
     SQL for the declared columns over columns of these names.
     """
-    stray = undeclared("record", kinds)
-    strays, nulls = con.execute(
-        f"select count(*) filter ({stray}), "
-        f"count(*) filter (list_contains({_values('record', kinds)}::varchar[], 'null')) "
-        f"from (select * from ({records}) limit {_FIRST_LINES})"
+    rest = remainder("record", kinds)
+    # a key that stands twice leaves nothing, and has to be read in full as well
+    stray = (
+        f"{undeclared('record', kinds)} and ({rest}::varchar = '{{}}' or not {says_nothing(rest)})"
+    )
+    (strays,) = con.execute(
+        f"select count(*) from (select * from ({records}) limit {_FIRST_LINES}) where {stray}"
     ).fetchall()[0]
     if strays:
         return None
@@ -88,7 +103,7 @@ def quick(
                 format = 'newline_delimited', compression = '{packed}', hive_partitioning = false)
         )"""
     query = f"select 1 from ({records}) where {stray} limit 1"
-    return Quick(relation, query, countable=not nulls and packed == "none")
+    return Quick(relation, query, countable=packed == "none")
 
 
 def verify(
@@ -110,15 +125,21 @@ def verify(
 
 
 def _most_keys(path: Path) -> int:
-    """How many keys all objects in the file, also nested ones, have at most."""
+    """How many keys with a value all objects in the file, also nested ones, have at most."""
     count = 0
-    before = b" "
+    before = b" "  # and, from the second block on, what the last one could not see the end of
     with path.open("rb", buffering=0) as file:
         while block := file.read(_BLOCK_BYTES):
-            signs = np.frombuffer(before + block, np.uint8)
-            first, second = signs[:-1], signs[1:]
-            # Without its second bit, a quote is a space, and no other sign becomes one.
-            keys = (second == _COLON) & ((first & _QUOTE_AS_SPACE) <= _SPACE)
-            count += int(np.count_nonzero(keys))
-            before = block[-1:]
-    return count
+            count += _keys(before + block)
+            before = (before + block)[-3:]
+        return count + _keys(before + b"  ")
+
+
+def _keys(text: bytes) -> int:
+    """The colons of keys with a value, from the second sign to the last but two."""
+    signs = np.frombuffer(text, np.uint8)
+    first, second, third, fourth = signs[:-3], signs[1:-2], signs[2:-1], signs[3:]
+    # Without its second bit, a quote is a space, and no other sign becomes one.
+    keys = (second == _COLON) & ((first & _QUOTE_AS_SPACE) <= _SPACE)
+    nulls = (third == _NULL) | ((third <= _SPACE) & (fourth == _NULL))
+    return int(np.count_nonzero(keys & ~nulls))

@@ -11,9 +11,11 @@ import sys
 import click
 
 COMMANDS = {
+    "resolve": "Who is who in a CSV or Parquet file, with nothing set up.",
     "run": "Load, model, resolve, publish and sync.",
     "status": "What was loaded, resolved and sent last.",
-    "explain": "Why are these records one customer?",
+    "explain": "Why are these records one customer, or not?",
+    "identity": "Who is one customer: plan, apply, roll back, review, evaluate.",
     "sql": "Query the published file.",
     "ui": "Dagster: lineage, runs, checks, backfills.",
     "sources": "Every source, its freshness, and how much of it is linked.",

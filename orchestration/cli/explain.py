@@ -12,24 +12,30 @@ from rich.tree import Tree
 
 from identity.explain import Explanation, Link, Node, NotFoundError, explain
 from orchestration.cli import EXIT_FAILED
-from orchestration.home import find_home
-from orchestration.warehouse import read_published
+from orchestration.home import Home, find_home
+from orchestration.warehouse import attach_published, read_published
 
 
 @click.command()
 @click.argument("what")
+@click.argument("other", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(what: str, as_json: bool) -> None:
-    """Show why the records of a customer are one person.
+def command(what: str, other: str | None, as_json: bool) -> None:
+    """Show why the records of a customer are one person, or why two are, or are not.
 
     WHAT is a customer id (a retired one leads to its successor), a contact key such as crm:K-20001, or
-    any identifier: an email, a phone number, a loyalty card, a login.
+    any identifier: an email, a phone number, a loyalty card, a login. With OTHER, any of these too, it
+    shows what is between the two.
 
     \b
     mainstem explain cus_0004e38f39bd4612
     mainstem explain jo@example.com
+    mainstem explain crm:K-20001 jo@example.com
     """
     home = find_home()
+    if other is not None:
+        _explain_pair(home, what, other, as_json=as_json)
+        return
     with read_published(home.published) as con:
         try:
             found = explain(con, what)
@@ -40,6 +46,23 @@ def command(what: str, as_json: bool) -> None:
         print(json.dumps(found.to_dict(), indent=2, default=str, ensure_ascii=False))
     else:
         _show(Console(highlight=False), found)
+
+
+def _explain_pair(home: Home, left: str, right: str, *, as_json: bool) -> None:
+    from identity.between import between
+    from identity.rules import RulesError, read
+    from orchestration.cli.explain_pair import show
+
+    try:
+        with attach_published(home.published) as con:
+            found = between(con, left, right, read(home.rules))
+    except (NotFoundError, RulesError) as error:
+        print(f"mainstem: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, default=str, ensure_ascii=False))
+    else:
+        show(Console(highlight=False), found)
 
 
 def _show(console: Console, found: Explanation) -> None:

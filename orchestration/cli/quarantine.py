@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,10 +12,11 @@ import click
 from ingestion import fetch, ledger, partitions, quarantine
 from ingestion import replay as replaying
 from ingestion.sources import IngestionError
-from orchestration import lock, warehouse
+from orchestration import lock, sample, warehouse
 from orchestration.cli import EXIT_FAILED
 from orchestration.cli.load import declared_table
 from orchestration.home import find_home
+from orchestration.project import Project
 
 
 @click.group()
@@ -77,12 +77,13 @@ def replay(table: str) -> None:
     home = find_home()
     declared = declared_table(home, source, name)
     try:
-        arrivals = fetch.fetch(
-            partitions.whole(declared),
-            project_root=home.root,
-            downloads=home.downloads,
-            env=dict(os.environ),
-        )
+        with sample.environment(home, is_sample=Project(home).is_sample) as env:
+            arrivals = fetch.fetch(
+                partitions.whole(declared),
+                project_root=home.root,
+                downloads=home.downloads,
+                env=env,
+            )
     except IngestionError as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
@@ -90,12 +91,18 @@ def replay(table: str) -> None:
         ledger.ensure(con, [declared])
         now = datetime.now(UTC).replace(tzinfo=None)
         results = replaying.replay(con, declared, arrivals, run_id="mainstem quarantine", now=now)
+        counted = quarantine.counts(con)
     for result in results:
         print(
             f"{result.origin}: {result.status}, {result.rows_loaded:,} loaded,"
             f" {result.rows_quarantined:,} still refused"
         )
-    if not results:
+    if not results and any((c.source, c.table_name) == (source, name) for c in counted):
+        print(
+            f"What {table} refused came in a part that is not there any more. A mended declaration reads"
+            " everything again.\nNext: mainstem run"
+        )
+    elif not results:
         print(f"No file of {table} has refused rows.")
     elif any(result.status == "loaded" for result in results):
         print("Next: mainstem run")

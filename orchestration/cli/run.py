@@ -44,13 +44,17 @@ def command(as_json: bool, quiet: bool) -> None:
     sys.exit(outcome["exit_code"])
 
 
-def execute(home: Home, progress: Progress) -> dict[str, Any]:
-    """Run everything; what came of it as plain data. The caller holds the lock."""
+def execute(home: Home, progress: Progress, *, identity: str | None = None) -> dict[str, Any]:
+    """Run everything; what came of it as plain data. The caller holds the lock.
+
+    `identity` runs identity and what follows alone: `apply`, or `rollback to <run>`.
+    """
     began = time.monotonic()
     progress.say(f"starting; data in {home.shown(home.data)}")
     with progress.step("start"):
         from orchestration import history
         from orchestration.assembly import JOB, assemble
+        from orchestration.defs.graph import IDENTITY_TAG, downstream
         from orchestration.project import ProjectError
 
         try:
@@ -62,11 +66,17 @@ def execute(home: Home, progress: Progress) -> dict[str, Any]:
         instance = history.open_instance(home)
         history.end_dead_runs(instance)
     with instance, progress.step("run"):
+        tags = {history.COMMAND_TAG: "run"}
+        selection = None
+        if identity is not None:
+            tags |= {history.COMMAND_TAG: "identity", IDENTITY_TAG: identity}
+            selection = list(downstream(assembly.definitions))
         result = assembly.definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,
+            asset_selection=selection,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={history.COMMAND_TAG: "run"},
+            tags=tags,
         )
     errors = _errors(result)
     left_out = assembly.mainstem.left_out

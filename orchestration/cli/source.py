@@ -14,8 +14,10 @@ import yaml
 
 from ingestion import declarations, fetch, inspection, scaffold
 from ingestion.sources import IngestionError
+from orchestration import sample
 from orchestration.cli import EXIT_FAILED
 from orchestration.home import Home, find_home
+from orchestration.project import Project
 
 
 @click.group()
@@ -68,18 +70,18 @@ def add(
         _put(block, setting)
     try:
         if file is None:
-            sample, stem = _fetched(home, block), str(block.get("table") or location or name)
+            looked_at, stem = _fetched(home, block), str(block.get("table") or location or name)
         else:
-            sample, stem = file, file.name
+            looked_at, stem = file, file.name
             block.setdefault("location", _relative(file, home))
-        guess = inspection.inspect(sample)
+        guess = inspection.inspect(looked_at)
         if connector not in ("files", "sftp"):
             guess = replace(guess, format={})
         written = scaffold.write(home.dbt_project, name, table or _table_name(stem), guess, block)
     except IngestionError as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
-    print(f"{sample.name}: {guess.rows_seen:,} rows looked at, {len(guess.columns)} columns")
+    print(f"{looked_at.name}: {guess.rows_seen:,} rows looked at, {len(guess.columns)} columns")
     print(f"  key          {', '.join(guess.key) or 'none found: rows are known by their content'}")
     marked = [f"{c.name} ({c.identifier})" for c in guess.columns if c.identifier]
     print(f"  identifiers  {', '.join(marked) or 'none found'}")
@@ -120,12 +122,10 @@ def _fetched(home: Home, block: dict[str, Any]) -> Path:
         declared = declarations.read(Path(folder))
     if declared.problems:
         raise IngestionError(declared.problems[0].message)
-    arrivals = fetch.fetch(
-        declared.tables[0],
-        project_root=home.root,
-        downloads=home.downloads,
-        env=dict(os.environ),
-    )
+    with sample.environment(home, is_sample=Project(home).is_sample) as env:
+        arrivals = fetch.fetch(
+            declared.tables[0], project_root=home.root, downloads=home.downloads, env=env
+        )
     brought = [arrival for arrival in arrivals if arrival.error is None]
     if not brought:
         reason = arrivals[0].error if arrivals else "there is nothing there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -20,6 +21,11 @@ LOADS = """
         sum(rows_loaded)::bigint as rows, sum(rows_quarantined)::bigint as quarantined,
         count(*) filter (status = 'failed') as failed
     from ops.loads where status in ('loaded', 'failed') group by source
+"""
+# Tables that other tools' connectors fill have no loads: they are counted where they are.
+LANDED = """
+    select source, max(loaded_at) as loaded_at, sum(rows)::bigint as rows, 0 as quarantined, 0 as failed
+    from ops.landed group by source
 """
 # A contact is linked if its customer is known from another source too; why others are not.
 LINKED = """
@@ -53,7 +59,12 @@ def command(as_json: bool) -> None:
     """
     home = find_home()
     with read_published(home.published) as con:
-        loads = _by_source(con, LOADS)
+        # Published before there was such a table: the next run writes it.
+        has_landed = con.sql(
+            "from duckdb_tables() where schema_name = 'ops' and table_name = 'landed'"
+        )
+        landed = _by_source(con, LANDED) if has_landed.fetchall() else {}
+        loads = landed | _by_source(con, LOADS)
         linked = _by_source(con, LINKED)
     inventory = [
         {**declared, **loads.get(name, {}), **linked.get(name, {})}
@@ -86,7 +97,9 @@ def _declared(home: Home) -> dict[str, dict[str, Any]]:
         for source in content.get("sources") or ():
             if isinstance(source, dict) and source.get("name") in found:
                 entry = found[source["name"]]
-                warn = ((source.get("config") or {}).get("freshness") or {}).get("warn_after") or {}
+                # Of a ready-made source each table has its own; the first is what it is known by.
+                parts = (source, *(source.get("tables") or ()))
+                warn = next(filter(None, map(_warn_after, parts)), None)
                 if warn:
                     entry["expected_every"] = f"{warn.get('count')} {warn.get('period')}"
         for model in content.get("models") or ():
@@ -98,6 +111,17 @@ def _declared(home: Home) -> dict[str, dict[str, Any]]:
                 if kind and kind not in found[name]["identifiers"]:
                     found[name]["identifiers"].append(kind)
     return found
+
+
+def _warn_after(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    return ((declared.get("config") or {}).get("freshness") or {}).get("warn_after") or {}
+
+
+def _loaded(entry: Mapping[str, Any]) -> str:
+    """When something last came; of a source that models of the user's feed, nothing is known."""
+    if entry.get("loaded_at"):
+        return f"{entry['loaded_at']:%Y-%m-%d %H:%M}"
+    return "·" if entry.get("rows") or entry.get("contacts") else "never"
 
 
 def _by_source(con: Any, query: str) -> dict[str, dict[str, Any]]:
@@ -120,7 +144,7 @@ def _show(inventory: list[dict[str, Any]]) -> None:
             Text(entry["source"], style="bold"),
             ", ".join(entry["identifiers"]) or "·",
             entry["expected_every"] or "·",
-            f"{entry['loaded_at']:%Y-%m-%d %H:%M}" if entry.get("loaded_at") else "never",
+            _loaded(entry),
             f"{entry.get('rows') or 0:,}",
             f"{entry.get('quarantined') or 0:,}",
             f"{contacts:,}" if contacts else "·",

@@ -1,24 +1,32 @@
 """Identity as Dagster assets: canonical contacts in, the tables of the graph out, in one step."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 
-from identity import evaluate, resolve, rules
+from identity import configs, evaluate, steering
 from orchestration import sample
+from orchestration.defs import pictures
 from orchestration.runtime import Mainstem
 from orchestration.warehouse import quote
 
 POOL = "warehouse"
+IDENTITY_TAG = "mainstem/identity"
+"""Of a Dagster run: `apply`, or `rollback to <run>`."""
 TABLES = {
     "crosswalk": "Every node (contact or visitor) and today's customer.",
     "identifiers": "Identifiers normalised for matching, and which are blocked.",
     "normalised_values": "Identifier values of consents, as given and normalised.",
     "edges": "All evidence that links two nodes, and why some of it was not followed.",
     "history": "Creations, merges, splits and reassignments of customer ids.",
+    "crosswalk_history": "What each run changed in the crosswalk, so that former states come back.",
     "resolve_forward": "Any customer id ever given, and the one that it stands for today.",
+    "model": "What agreement and difference of each field weigh.",
+    "configs": "Rules and decisions of former runs.",
     "held_clusters": "What the over-merge firewall held back, and why.",
     "overrides": "What people decided: always link, never link.",
     "runs": "One row a resolution that changed something.",
@@ -55,13 +63,12 @@ def build() -> Any:
         context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
     ) -> Iterator[Any]:
         with mainstem.progress.step("identity"), mainstem.warehouse() as con:
-            summary = resolve.resolve(
-                con,
-                rules.read(mainstem.home.rules),
-                run_id=context.run_id,
-                now=mainstem.now,
-                progress=lambda step: mainstem.progress.say(f"identity: {step}"),
-            )
+            config = configs.read(mainstem.home.rules, mainstem.home.overrides)
+            steered = _steer(context, mainstem, con, config)
+            summary = steered.summary
+            if not (summary.unchanged and mainstem.home.charts.exists()):
+                pictures.draw(mainstem, con, config)
+            shown = pictures.metadata(mainstem, con)
             rows = {
                 table: con.execute(f"select count(*) from identity.{quote(table)}").fetchall()[0][0]
                 for table in TABLES
@@ -75,11 +82,16 @@ def build() -> Any:
                 f"identifiers of type {unknown} link nobody: identity/rules.yml does not name it"
                 " (the type is the `identifier` in a staging column's meta)"
             )
+        for note in steered.notes:
+            mainstem.progress.say(note)
+        for waiting in steered.left_out:
+            mainstem.leave_out(waiting)
         if summary.unchanged:
             mainstem.progress.say("identity: input and rules unchanged, every id as it was")
         for table in TABLES:
             metadata: dict[str, Any] = {"dagster/row_count": rows[table]}
             if table == "crosswalk":
+                metadata |= shown
                 metadata["mainstem/state"] = "unchanged" if summary.unchanged else "resolved"
                 if score is not None:
                     metadata |= {"precision": score.precision, "recall": score.recall}
@@ -92,6 +104,37 @@ def build() -> Any:
         )
 
     return resolve_identity
+
+
+def downstream(definitions: dg.Definitions) -> set[dg.AssetKey]:
+    """Identity's tables and everything that is made of them."""
+    selection = dg.AssetSelection.groups("identity") & dg.AssetSelection.keys(
+        *(dg.AssetKey(["identity", table]) for table in TABLES)
+    )
+    return set(selection.downstream().resolve(definitions.resolve_asset_graph()))
+
+
+def _steer(
+    context: dg.AssetExecutionContext,
+    mainstem: Mainstem,
+    con: duckdb.DuckDBPyConnection,
+    config: configs.Config,
+) -> steering.Steered:
+    """Resolve as the run's tag asks: `apply`, `rollback to <run>`, or, without one, as ever."""
+    asked = context.run.tags.get(IDENTITY_TAG, "run")
+    how: Any = steering.run
+    if asked == "apply":
+        how = steering.apply
+    elif asked.startswith(configs.ROLLBACK):
+        how = partial(steering.rollback, to=asked.removeprefix(configs.ROLLBACK))
+    steered: steering.Steered = how(
+        con,
+        config=config,
+        run_id=context.run_id,
+        now=mainstem.now,
+        progress=lambda step: mainstem.progress.say(f"identity: {step}"),
+    )
+    return steered
 
 
 _MISPLACED_NODES = """

@@ -7,6 +7,7 @@ import dagster as dg
 
 from ingestion import drift, fetch, ledger, load, partitions
 from ingestion.sources import FetchError, LoadResult, SourceTable
+from ingestion.windows import Window
 from orchestration.runtime import Mainstem
 
 POOL = "warehouse"
@@ -107,10 +108,15 @@ def _drift(found: Undeclared) -> dg.AssetCheckResult:
 
 
 def load_one(
-    mainstem: Mainstem, table: SourceTable, problem: str | None, run_id: str
+    mainstem: Mainstem,
+    table: SourceTable,
+    problem: str | None,
+    run_id: str,
+    window: Window | None = None,
 ) -> tuple[Sequence[LoadResult], Undeclared]:
     """Fetch with no database open, then load. What cannot be had becomes a failed load.
 
+    A table with a cursor goes on where it ended, or reads the window again.
     Gives the loads, and the undeclared columns that the table is known to have.
     """
     try:
@@ -121,8 +127,8 @@ def load_one(
             "downloads": mainstem.home.downloads,
             "env": mainstem.environment(),
         }
-        since = None
-        if table.ingest and table.ingest.cursor:
+        since: str | Window | None = window
+        if window is None and table.ingest and table.ingest.cursor:
             with mainstem.warehouse() as con:
                 ledger.ensure(con, [table])
                 since = ledger.high_water(con, table)

@@ -18,6 +18,7 @@ from orchestration.runtime import Mainstem
 from orchestration.warehouse import quote
 
 POOL = "warehouse"
+PACKAGE = "mainstem"
 
 
 class DbtFailedError(Exception):
@@ -26,9 +27,18 @@ class DbtFailedError(Exception):
 
 class Translator(DagsterDbtTranslator):
     """Groups follow the road: staging, canonical, identity, marts, audiences. An intermediate model
-    belongs to what it prepares, the folder it is in."""
+    belongs to what it prepares, the folder it is in. A package's models are a group of their own,
+    and their keys begin with its name."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        key = super().get_asset_key(dbt_resource_props)
+        package = dbt_resource_props["package_name"]
+        is_ours = package == PACKAGE or dbt_resource_props["resource_type"] == "source"
+        return key if is_ours else key.with_prefix(package)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        if dbt_resource_props["package_name"] != PACKAGE:
+            return str(dbt_resource_props["package_name"])
         folder, *below = dbt_resource_props["fqn"][1:-1]
         if folder == "intermediate" or below == ["identity"]:
             return str(below[0])

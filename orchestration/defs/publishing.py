@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ingestion import ledger
-from orchestration import staleness, warehouse
+from orchestration import landed, staleness, warehouse
 from orchestration.runtime import Mainstem
 from reverse_etl import projection
 
@@ -82,6 +82,7 @@ def _publish(mainstem: Mainstem, run_id: str, done: str) -> dict[str, Any]:
         ledger.ensure(con, [])
         projection.write(con, mainstem.home.sync_ledger)
         ledger.ensure(con, [])  # a company may have nothing but tables that others fill
+        landed.note(con, mainstem.project.manifest, mainstem.project.sources)
         state = _state(con)
         before = staleness.remembered(con).get("published")
         if target.exists() and before is not None and before.fingerprint == state:
@@ -103,6 +104,7 @@ def _state(con: Any) -> str:
                 (select string_agg(unique_id || fingerprint, ',' order by unique_id)
                  from ops.builds where unique_id <> 'published'),
                 (select string_agg(load_id || status, ',' order by load_id) from ops.loads),
+                (select string_agg(landed::varchar, ',' order by landed) from ops.landed),
                 (select string_agg(run_id, ',' order by run_id) from identity.runs),
                 (select string_agg(sync_run_id || status, ',' order by sync_run_id)
                  from reverse_etl.sync_runs)

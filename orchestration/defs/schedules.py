@@ -1,4 +1,4 @@
-"""When loads run by themselves: schedules by table, watched folders, and backfills by partition."""
+"""When loads run by themselves: schedules by table, and watched folders."""
 
 import hashlib
 import json
@@ -11,17 +11,9 @@ import dagster as dg
 from ingestion import partitions
 from ingestion.sources import SourceTable
 from orchestration import lock
-from orchestration.defs.loads import count, load_one
 from orchestration.home import Home
-from orchestration.runtime import Mainstem
 
 CRON = {"hourly": "7 * * * *", "daily": "0 5 * * *", "weekly": "0 5 * * 1", "monthly": "0 5 1 * *"}
-PARTITIONS: dict[str, Any] = {
-    "hourly": dg.HourlyPartitionsDefinition,
-    "daily": dg.DailyPartitionsDefinition,
-    "weekly": dg.WeeklyPartitionsDefinition,
-    "monthly": dg.MonthlyPartitionsDefinition,
-}
 
 
 def build_schedules(tables: Sequence[SourceTable]) -> list[dg.ScheduleDefinition]:
@@ -53,13 +45,6 @@ def build_sensors(tables: Sequence[SourceTable], home: Home) -> list[Any]:
     ]
 
 
-def build_backfills(tables: Sequence[SourceTable]) -> list[dg.JobDefinition]:
-    """One partitioned job for each table with `partition`: its Partitions tab backfills a window."""
-    return [
-        _backfill(table) for table in tables if table.ingest is not None and table.ingest.partition
-    ]
-
-
 def _sensor(table: SourceTable, home: Home) -> Any:
     @dg.sensor(
         name=f"watch__{table.source}__{table.name}",
@@ -86,37 +71,6 @@ def _sensor(table: SourceTable, home: Home) -> Any:
 def _state(path: Path, root: Path) -> list[str | int]:
     stat = path.stat()
     return [str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns]
-
-
-def _backfill(table: SourceTable) -> dg.JobDefinition:
-    assert table.ingest is not None  # noqa: S101
-    assert table.ingest.partition is not None  # noqa: S101
-    every = table.ingest.partition.every
-    starts = PARTITIONS[every](start_date=table.ingest.partition.start, end_offset=1)
-    name = f"{table.source}__{table.name}"
-
-    @dg.op(name=f"load_partition__{name}", pool="warehouse")
-    def load_partition(
-        context: dg.OpExecutionContext, mainstem: dg.ResourceParam[Mainstem]
-    ) -> None:
-        start = context.partition_time_window.start.replace(tzinfo=None)
-        results, _ = load_one(mainstem, partitions.of(table, start), None, context.run_id)
-        counts = count(results)
-        context.add_output_metadata(counts)
-        failed = [str(result.error) for result in results if result.status == "failed"]
-        mainstem.facts["partition"] = {**counts, "error": "; ".join(failed) or None}
-        if failed:
-            raise dg.Failure("; ".join(failed))
-
-    @dg.job(
-        name=f"backfill__{name}",
-        partitions_def=starts,
-        description=f"Loads {table.source}.{table.name} again, partition by partition ({every}).",
-    )
-    def backfill() -> None:
-        load_partition()
-
-    return backfill
 
 
 def _key(table: SourceTable) -> dg.AssetKey:

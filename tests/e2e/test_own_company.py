@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -150,3 +151,52 @@ def test_drift_is_seen_and_the_quarantine_is_explained_and_replayed(own: Any) ->
         "2 loaded, 0 still refused" in own.command("quarantine", "replay", "guests.guests").stdout
     )
     assert "Nothing is in the quarantine" in own.command("quarantine", "list").stdout
+
+
+def test_beside_a_dbt_project_both_are_built_and_its_models_feed_ours(
+    elsewhere: Any, tmp_path: Path
+) -> None:
+    """Models of the same name in both, a source in their own DuckDB file, and their people."""
+    theirs = tmp_path / "theirs"
+    files = {
+        "dbt_project.yml": "name: jaffle\nprofile: jaffle\n",
+        "profiles.yml": "jaffle: {target: x, outputs: {x: {type: duckdb, path: jaffle.duckdb}}}",
+        "models/orders.sql": "select * from {{ ref('contacts') }} join {{ source('till', 'sums') }} using (id)",
+        "models/contacts.sql": "{{ config(schema='shop') }} select * from {{ ref('buyers') }}",
+        "models/till.yml": "sources: [{name: till, tables: [{name: sums}]}]",
+        "seeds/buyers.csv": "id,mail\n1,ann@lee.example.org\n2,bo@ray.example.org\n",
+    }
+    for name, text in files.items():
+        (theirs / name).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / name).write_text(text, encoding="utf-8")
+    with duckdb.connect(str(theirs / "jaffle.duckdb")) as con:
+        con.execute("create schema till; create table till.sums as select 2 as id, 5 as total")
+    elsewhere.command("init", str(theirs))
+    assert {name: (theirs / name).read_text(encoding="utf-8") for name in files} == files
+    elsewhere.project, elsewhere.home = theirs / "mainstem", theirs / "mainstem" / "data"
+    dbt_project = elsewhere.project / "dbt_project"
+    staging = dbt_project / "models" / "staging" / "jaffle"
+    staging.mkdir()
+    (staging / "stg_jaffle__contacts.sql").write_text(
+        "{{ config(enabled='jaffle' in var('sources')) }}\n"
+        "select id::varchar as source_record_id, mail as email, false as is_deleted,\n"
+        "    timestamp '2026-06-01' as created_at, timestamp '2026-06-01' as updated_at,\n"
+        "    timestamp '2026-06-01' as loaded_at\nfrom {{ ref('jaffle', 'contacts') }}\n",
+        encoding="utf-8",
+    )
+    (staging / "stg_jaffle__contacts.yml").write_text(
+        "models: [{name: stg_jaffle__contacts, columns: [{name: source_record_id},"
+        " {name: is_deleted}, {name: created_at}, {name: updated_at}, {name: loaded_at},"
+        " {name: email, config: {meta: {identifier: email, pii: true}}}]}]",
+        encoding="utf-8",
+    )
+    settings = dbt_project / "dbt_project.yml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("sources: {}", "sources: {jaffle: [contacts]}"))
+    assert elsewhere.run()["status"] == "complete"
+    assert elsewhere.query("select count(*) from marts.golden_customers") == [(2,)]
+    with duckdb.connect(str(theirs / "jaffle.duckdb")) as con:
+        assert con.execute("select mail, total from main.orders").fetchall() == [
+            ("bo@ray.example.org", 5)
+        ]
+        assert con.execute("select count(*) from main_shop.contacts").fetchall() == [(2,)]

@@ -6,15 +6,18 @@ dbt makes these tables in the product; this short cut lets identity be tested wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from identity.configs import Config
+from identity.overrides import Override, parse
 from identity.resolve import RunSummary, resolve
 from identity.rules import Rules, default_path, read
+from identity.steering import Steered, apply, rollback, run
 
 COMPANY = Path(__file__).parents[2] / "seeds" / "company"
 
@@ -149,6 +152,7 @@ class Warehouse:
         self.con.execute("set threads = 2")
         self.con.execute(EMPTY)
         self.rules = rules
+        self.overrides: tuple[Override, ...] = ()
         self.runs = 0
 
     def contact(self, key: str, verified: bool = False, **values: object) -> None:
@@ -192,7 +196,36 @@ class Warehouse:
         """Run resolution, each time an hour later unless `hours` says how many."""
         self.runs += 1
         now = datetime(2026, 7, 1) + timedelta(hours=self.runs if hours is None else hours)
-        return resolve(self.con, self.rules, run_id=f"run-{self.runs}", now=now)
+        return resolve(
+            self.con, self.rules, run_id=f"run-{self.runs}", now=now, overrides=self.overrides
+        )
+
+    def rollback(self, to: int) -> RunSummary:
+        """Go back to what run number `to` left."""
+        self.runs += 1
+        return rollback(
+            self.con,
+            f"run-{to}",
+            Config(self.rules, self.overrides),
+            run_id=f"run-{self.runs}",
+            now=datetime(2026, 7, 1) + timedelta(hours=self.runs),
+        ).summary
+
+    def steer(self, *, is_apply: bool = False) -> Steered:
+        """Run resolution as the product does: with what is in force, guarded."""
+        self.runs += 1
+        return (apply if is_apply else run)(
+            self.con,
+            Config(self.rules, self.overrides),
+            run_id=f"run-{self.runs}",
+            now=datetime(2026, 7, 1) + timedelta(hours=self.runs),
+        )
+
+    def decide(self, action: str, left: str, right: str) -> None:
+        """Add a decision of a person."""
+        entry = f"{{action: {action}, left: {left}, right: {right}, author: jo, reason: asked,"
+        entry += " created_at: 2026-07-01 10:00:00}"
+        self.overrides += parse(f"overrides: [{entry}]", Path("overrides.yml"), self.rules)
 
     def ids(self) -> dict[str, str]:
         """Return customer_id by node_key."""
@@ -212,6 +245,12 @@ class Warehouse:
 @pytest.fixture(scope="session")
 def rules() -> Rules:
     return read(default_path())
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(rules: Rules) -> Callable[[], Warehouse]:
+    """A maker of empty warehouses, for tests that need one an example."""
+    return lambda: Warehouse(rules)
 
 
 @pytest.fixture

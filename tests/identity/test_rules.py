@@ -13,11 +13,11 @@ from identity.rules import RulesError, default_path, read
     ("wrong", "right", "message"),
     [
         (
-            "customer_id: 0.95",
-            "custmer_id: 0.95",
+            "customer_id: 0.8",
+            "custmer_id: 0.8",
             r"thresholds\.custmer_id.*did you mean `customer_id`",
         ),
-        ("customer_id: 0.95", "customer_id: 95", r"thresholds\.customer_id.*between 0\.5 and 1"),
+        ("customer_id: 0.8", "customer_id: 95", r"thresholds\.customer_id.*between 0\.5 and 1"),
         (
             "strength: contact_point",
             "strength: contactpoint",
@@ -62,7 +62,7 @@ def test_the_hash_follows_the_meaning_not_the_comments(tmp_path: Path) -> None:
     text = default_path().read_text(encoding="utf-8")
     commented, changed = tmp_path / "a.yml", tmp_path / "b.yml"
     commented.write_text("# a comment\n" + text, encoding="utf-8")
-    changed.write_text(text.replace("customer_id: 0.95", "customer_id: 0.96", 1), encoding="utf-8")
+    changed.write_text(text.replace("customer_id: 0.8", "customer_id: 0.81", 1), encoding="utf-8")
     original = read(default_path()).config_hash
     assert read(commented).config_hash == original
     assert read(changed).config_hash != original

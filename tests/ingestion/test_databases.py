@@ -18,6 +18,7 @@ import pytest
 
 from ingestion import fetch, ledger, load
 from ingestion.sources import FetchError
+from ingestion.windows import Window
 
 NOW = datetime(2026, 7, 1, 12, 0)
 ORDERS = {
@@ -129,9 +130,9 @@ def mariadb() -> Iterator[tuple[str, Run]]:
     shutil.rmtree(home)
 
 
-def bring(project, table, **env: str):
+def bring(project, table, window: Window | None = None, **env: str):
     """Extract and load, as a run does; the origins that came."""
-    since = ledger.high_water(project.con, table)
+    since = window or ledger.high_water(project.con, table)
     arrivals = fetch.fetch(
         table, project_root=project.root, downloads=project.root / "d", env=env, since=since
     )
@@ -229,6 +230,27 @@ def test_a_cursor_brings_what_changed_and_looks_back(project, database):
     assert project.rows(total) == [(5,)]
 
 
+def test_a_window_brings_only_its_rows_and_moves_no_cursor(project, database):
+    url, run = database
+    run(FIRST)
+    cursor = {"column": "updated_at"}
+    table = declare(project, url, table="orders", key="id", mode="upsert", cursor=cursor)
+    bring(project, table, **SECRET)
+    run("update orders set buyer = 'Ana' where id = 1")
+    first = Window(datetime(2026, 6, 1, 10), datetime(2026, 6, 2, 10))
+    (result,) = bring(project, table, first, **SECRET)
+    assert result.origin.endswith("/orders[2026-06-01 10:00:00, 2026-06-02 10:00:00)")
+    assert (result.rows_read, result.rows_loaded) == (1, 1)
+    assert [row[2] for row in project.rows(READ)] == ["Ana", "", None]
+    assert ledger.high_water(project.con, table) == "2026-06-02 10:00:00"
+    assert bring(project, table, first, **SECRET)[0].status == "unchanged"
+    # A column of dates: a date is its midnight.
+    table = declare(project, url, table="orders", key="id", cursor={"column": "ordered_on"})
+    (result,) = bring(project, table, first, **SECRET)
+    assert result.rows_read == 1
+    assert project.rows(READ)[1][2] == ""
+
+
 def test_another_declaration_begins_anew_and_leaves_nothing_of_the_old_one(project, database):
     url, run = database
     run(FIRST)
@@ -298,6 +320,46 @@ def test_postgresql_types_that_arrow_lacks_come_as_text(project, postgres):
         "12.50", "10.0.0.1/32", '["a",null]', "1 day", '{"a": 1.10}', "0.0000001",
         "7c0e0b9e-8a2b-4f3e-9c39-1f9a8c7a5b11", "10:00:00", datetime(2026, 3, 29, 1, 30),
     )  # fmt: skip
+
+
+def test_postgresql_moments_that_are_none_are_quarantined(project, postgres):
+    """Infinity and years before the first are PostgreSQL's alone: refused, and the others load."""
+    url, run = postgres
+    run("""create table odd (id bigint, born date, seen timestamp, at timestamptz, note text);
+        insert into odd
+        select n, '2026-06-01', '2026-06-01 10:00:00.123456', '2026-06-01 12:00:00+02', 'plain'
+        from generate_series(1, 50000) as n;
+        insert into odd values
+        (-1, 'infinity', null, null, 'd'), (-2, '-infinity', null, null, 'd'),
+        (-3, '0044-03-15 BC', null, null, 'd'), (-4, null, 'infinity', null, 's'),
+        (-5, null, '-infinity', null, 's'), (-6, null, '0001-12-31 23:00:00 BC', null, 's'),
+        (-7, null, null, 'infinity', 'a'), (-8, null, null, '-infinity', 'a'),
+        (-9, null, null, '0044-03-15 10:00:00 BC', 'a'), (-10, '0001-01-01', '0001-01-01', null, 'ok'),
+        (-11, '9999-12-31', '9999-12-31 23:59:59', null, 'ok')""")
+    columns = {
+        "id": "bigint",
+        "born": "date",
+        "seen": "timestamp",
+        "at": "timestamp",
+        "note": "varchar",
+    }
+    table = declare(project, url, columns, table="odd", key="id")
+    (result,) = bring(project, table, **SECRET)
+    assert (result.rows_loaded, result.rows_quarantined) == (50_002, 9)
+    moments = 'select distinct born, seen, "at" from raw_crm.people where id > 0'
+    assert project.rows(moments) == [
+        (date(2026, 6, 1), datetime(2026, 6, 1, 10, 0, 0, 123456), datetime(2026, 6, 1, 10))
+    ]
+    assert project.rows("select born from raw_crm.people where id < 0 order by id") == [
+        (date(9999, 12, 31),), (date(1, 1, 1),),
+    ]  # fmt: skip
+    refused = "select column_name, reason, count(*) from ops.quarantine group by all order by all"
+    assert project.rows(refused) == [
+        ("at", "not a valid TIMESTAMP", 3),
+        ("born", "not a valid DATE", 3),
+        ("seen", "not a valid TIMESTAMP", 3),
+    ]
+    assert project.rows("select count(*) from ops.quarantine where raw like '%infinity%'") == [(6,)]
 
 
 def test_mariadb_values_that_are_no_dates_are_quarantined(project, mariadb):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ingestion import fetch, json_pages, ledger, load, requests
 from ingestion.sources import FetchError
+from ingestion.windows import Window
 
 NOW = datetime(2026, 7, 1, 12, 0)
 COLUMNS = {"id": "varchar", "total": "decimal(18,2)", "updated_at": "timestamp"}
@@ -72,8 +73,8 @@ def declare(project, api: Api, path: str, **options: Any):
     return project.declare(block, COLUMNS)
 
 
-def bring(project, table, **env: str):
-    since = ledger.high_water(project.con, table)
+def bring(project, table, window: Window | None = None, **env: str):
+    since = window or ledger.high_water(project.con, table)
     arrivals = fetch.fetch(
         table, project_root=project.root, downloads=project.root / "d", env=env, since=since
     )
@@ -136,6 +137,31 @@ def test_a_shopify_style_api_pages_by_link_and_brings_only_what_changed(project,
     ]
     with pytest.raises(FetchError, match=r"SHOP_TOKEN}, which is not set"):
         bring(project, table)
+
+
+def test_a_window_asks_from_its_start_and_keeps_what_lies_in_it(project, api):
+    """An API that knows no end answers with more than that, and one that does is told."""
+    orders = [
+        {"id": str(day), "total": "1", "updated_at": f"2026-06-{day:02}T00:00:00+02:00"}
+        for day in range(1, 11)
+    ]
+    shopify(api, orders)
+    cursor = {"column": "updated_at"}
+    declared = {"records": "orders", "cursor": cursor, "since_param": "updated_at_min"}
+    table = declare(project, api, "/orders.json", **declared)
+    window = Window(datetime(2026, 6, 2), datetime(2026, 6, 5))
+    result = bring(project, table, window)
+    assert result.origin == f"{api.url}/orders.json[2026-06-02, 2026-06-05)"
+    assert api.requests[-1][1] == {"updated_at_min": "2026-06-02T00:00:00Z"}
+    assert project.rows("select id from raw_crm.people order by id") == [("3",), ("4",), ("5",)]
+    assert bring(project, table, window).status == "unchanged"
+    bring(project, table)
+    assert api.requests[-1][1] == {}, "a window is no usual load: that one begins at the beginning"
+    assert count(project) == 10
+
+    table = declare(project, api, "/orders.json", **declared, until_param="updated_at_max")
+    bring(project, table, window)
+    assert api.requests[-1][1]["updated_at_max"] == "2026-06-05T00:00:00Z"
 
 
 def test_a_stripe_style_api_pages_by_the_last_id_while_there_is_more(project, api):

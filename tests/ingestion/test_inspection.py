@@ -122,8 +122,41 @@ def test_switching_on_keeps_the_rest_of_the_settings() -> None:
     assert after.replace("    club: [contacts]\n", "") == before
 
 
+def test_switching_on_beside_sources_written_on_one_line() -> None:
+    settings = "vars:\n  sources: {crm: [contacts], web: []}\n  as_of: null\n"
+    assert scaffold.switch_on(settings, "guests", ["contacts"]) == (
+        "vars:\n  sources:\n    guests: [contacts]\n    crm: [contacts]\n    web: []\n  as_of: null\n"
+    )
+
+
 def test_a_lone_name_is_no_person(tmp_path: Path) -> None:
     path = tmp_path / "products.csv"
     path.write_text("sku,name,price\nA-1,Mug,8.50\nA-2,Pot,30\n", encoding="utf-8")
     assert not inspect(path).is_people
     assert inspection.ColumnGuess("orderId", "varchar").snake_name == "order_id"
+
+
+def test_an_export_in_german_is_understood(tmp_path: Path) -> None:
+    """Umlauts in headers, key and dates by their German names, Windows' encoding, decimal commas."""
+    path = tmp_path / "kunden.csv"
+    path.write_bytes(
+        "Kundennr;Vorname;Nachname;E-Mail-Adresse;Straße;PLZ;Angelegt am;Umsatz;Währung\n"
+        "1;Änne;Öztürk;aenne@example.org;Übersee 3;01067;13.01.2026;1.234,50;€\n"
+        "2;Zoë;Weiß;;Königsallee 1;20457;28.02.2026;99,90;€\n".encode("cp1252")
+    )
+    found = inspect(path)
+    assert found.format == {"type": "csv", "delimiter": ";", "encoding_fallback": "cp1252"}
+    assert found.key == ("Kundennr",)
+    assert found.notes == ("Umsatz: numbers with a decimal comma; left as text",)
+    assert {column.name: column.role or column.snake_name for column in found.columns} == {
+        "Kundennr": "kundennr",
+        "Vorname": "first_name",
+        "Nachname": "last_name",
+        "E-Mail-Adresse": "email",
+        "Straße": "address_line1",
+        "PLZ": "postal_code",
+        "Angelegt am": "created_at",
+        "Umsatz": "umsatz",
+        "Währung": "waehrung",
+    }
+    assert guess(path)["Angelegt am"] == ("date", "%d.%m.%Y", "created_at", None)

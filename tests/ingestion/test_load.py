@@ -357,3 +357,18 @@ def test_lines_in_another_encoding_are_read_by_the_declared_fallback_only(projec
     project.drop("people.csv", "id;name\n1;Žižek\n".encode("utf-16"))
     project.load(project.declare({"format": {"delimiter": ";", "encoding": "utf-16"}}, columns))
     assert project.rows(names) == [("Žižek",)]
+
+
+def test_a_moment_keeps_its_zone_and_words_are_no_moments(project):
+    """DuckDB drops a zone's name and an era, and takes `epoch` and `infinity` for moments."""
+    table = project.declare({"key": "id"}, {"id": "integer", "seen": "timestamp", "born": "date"})
+    project.drop(
+        "people.csv",
+        "id,seen,born\n1,2026-01-01 10:00:00 EST,2026-01-01\n2,2026-01-01 10:00:00 UTC,\n"
+        "3,2026-01-01 10:00:00 BC,\n4,infinity,\n5,,-infinity\n6,epoch,\n7,,epoch\n8, 2026-01-01 10:00:00 ,\n",
+    )
+    (result,) = project.load(table)
+    assert (result.rows_loaded, result.rows_quarantined) == (3, 5)
+    assert project.rows("select id, seen from raw_crm.people order by id") == [
+        (1, datetime(2026, 1, 1, 15)), (2, datetime(2026, 1, 1, 10)), (8, datetime(2026, 1, 1, 10)),
+    ]  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,14 +80,36 @@ class Server:
         return path
 
 
-@pytest.fixture
-def openssh(keys, tmp_path) -> Iterator[Server]:
+def own_accounts(keys: Path) -> list[str]:
+    """What runs a command with an account `mainstem` that has a password, for it alone to see.
+
+    sshd asks the system's files for passwords: in a mount namespace it finds copies of them.
+    """
+    if os.getuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("a password of sshd's own needs root and mount namespaces: run as root")
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl, which hashes the password: apt-get install openssl")
+    command = ["openssl", "passwd", "-6", "-stdin"]
+    hashed = subprocess.run(command, input="right", capture_output=True, text=True, check=True)
+    mounts = []
+    for name, line in (
+        ("passwd", "mainstem:x:0:0::/root:/bin/sh"),
+        ("shadow", f"mainstem:{hashed.stdout.strip()}:20000:0:99999:7:::"),
+    ):
+        (keys / name).write_text(f"{Path('/etc', name).read_text()}{line}\n")
+        mounts.append(f"mount --bind {keys}/{name} /etc/{name}")
+    script = f'{" && ".join(mounts)} && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+
+
+@contextmanager
+def sshd(keys: Path, files: Path, *, password: bool = False) -> Iterator[Server]:
     """OpenSSH's sshd, on a port and with a configuration of its own."""
     if not Path(SSHD).exists():
         pytest.skip("no sshd: apt-get install openssh-server")
-    server = Server(keys, tmp_path / "served", f"{tmp_path}/served", os.environ.get("USER", "root"))
+    server = Server(keys, files, str(files), os.environ.get("USER", "root"))
     if os.getuid() == 0:
-        server.username = "root"
+        server.username = "mainstem" if password else "root"
         Path("/run/sshd").mkdir(exist_ok=True)  # where it confines itself, when it runs as root
     server.files.mkdir()
     with socket.socket() as probe:
@@ -101,11 +125,13 @@ def openssh(keys, tmp_path) -> Iterator[Server]:
         StrictModes no
         UsePAM no
         PermitRootLogin yes
-        PasswordAuthentication no
+        PasswordAuthentication {"yes" if password else "no"}
+        PubkeyAuthentication {"no" if password else "yes"}
         Subsystem sftp internal-sftp
     """)
-    log = (keys / "log").open("wb")
-    process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log)
+    within = own_accounts(keys) if password else []
+    with (keys / "log").open("wb") as log:
+        process = subprocess.Popen([*within, SSHD, "-D", "-e", "-f", config], stderr=log)
     deadline = time.monotonic() + 10
     while True:
         with socket.socket() as probe:
@@ -116,6 +142,20 @@ def openssh(keys, tmp_path) -> Iterator[Server]:
     yield server
     process.terminate()
     process.wait(10)
+
+
+@pytest.fixture
+def openssh(keys, tmp_path) -> Iterator[Server]:
+    """OpenSSH's own server, which asks for a key."""
+    with sshd(keys, tmp_path / "served") as server:
+        yield server
+
+
+@pytest.fixture
+def openssh_with_password(keys, tmp_path) -> Iterator[Server]:
+    """OpenSSH's own server, which asks for a password."""
+    with sshd(keys, tmp_path / "served", password=True) as server:
+        yield server
 
 
 class Login(asyncssh.SSHServer):
@@ -389,12 +429,21 @@ def test_a_server_that_lies_about_a_size_is_not_believed(project, asyncserver, l
     assert ids(project) == [1, 2]
 
 
-def test_a_password_comes_from_the_environment(project, asyncserver):
-    asyncserver.drop("drop/a.csv", "id\n1\n")
-    connection = asyncserver.connection(password="${PASSWORD}")
+@pytest.mark.parametrize("kind", ["asyncserver", "openssh_with_password"])
+def test_a_password_comes_from_the_environment(project, request, kind):
+    server = request.getfixturevalue(kind)
+    server.drop("drop/a.csv", "id\n1\n")
+    connection = server.connection(password="${PASSWORD}")
     del connection["private_key"], connection["passphrase"]
-    run(project, declare(project, asyncserver, connection=connection))
+    table = declare(project, server, connection=connection)
+    run(project, table)
     assert ids(project) == [1]
+    with pytest.raises(
+        FetchError, match=r"refused the login: check `connection\.username`"
+    ) as wrong:
+        places = {"project_root": project.root, "downloads": project.root / "d"}
+        fetch.fetch(table, **places, env={**ENV, "PASSWORD": "wrong-one"})
+    assert "wrong-one" not in str(wrong.value)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=400))

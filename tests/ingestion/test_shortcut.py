@@ -79,9 +79,9 @@ def test_a_later_line_that_colons_say_nothing_about_is_asked(project, people, as
     ("line", "row"),
     [
         ('{"id":2,"new":"x"}', (2, None, None, '{"new":"x"}')),
-        ('{"id":2,"name":null,"new":null}', (2, None, None, '{"new":null}')),
+        ('{"id":2,"name":null,"new":{}}', (2, None, None, '{"new":{}}')),
         ('{"id":2,"new" \t:[]}', (2, None, None, '{"new":[]}')),
-        (r'{"id":2,"x\"name":null}', (2, None, None, r'{"x\"name":null}')),
+        (r'{"id":2,"x\"name":1}', (2, None, None, r'{"x\"name":1}')),
         ('{"id":2,"ID":3}', (2, None, None, '{"ID":3}')),
     ],
 )
@@ -92,6 +92,16 @@ def test_an_undeclared_key_in_a_late_line_is_kept_and_reported(project, people, 
     assert project.rows(FOUND) == [row]
     assert asked[-1] == "overlooked"
     assert project.rows("select count(*) from ingestion.deliveries") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id":2,"name":null}', '{"id":2,"name": null,"at" : null}', '{"id":2,"new":null}']
+)
+def test_a_null_needs_no_second_look_and_says_nothing(project, people, asked, line):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (asked, result.new_columns) == (["whole"], ())
+    assert project.rows(FOUND) == [(2, None, None, None)]
 
 
 @pytest.mark.parametrize("line", ["junk", "[1]", '"x"', '{"id":2', '{"new":1}', "{}"])

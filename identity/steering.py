@@ -1,0 +1,307 @@
+"""Which rules and decisions a run resolves with: the files', unless a rollback is in force or they
+change too much at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from identity import configs, past, tables
+from identity.configs import Config
+from identity.overrides import Override
+from identity.resolve import Progress, RunSummary, model_version, resolve
+from identity.rules import RulesError
+
+# Fewer changed records than this never stop a run: in a small company one decision is many percent.
+MIN_CHANGED = 25
+ROUNDS = 4
+
+
+class SteeringError(ValueError):
+    """What was asked for cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What a run found, and what it has to say about the rules that it used.
+
+    `left_out` is what a run that is not complete left out.
+    """
+
+    summary: RunSummary
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def run(
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Steered:
+    """Resolve with `config`, the files of today.
+
+    While a rollback is in force its rules and decisions count instead. Where `config` is new and
+    would give more than `guards.max_changed_share` of the records another customer, the last run's
+    rules and decisions stay and the files wait for `apply`; where the program itself has changed
+    that much, yesterday's ids stay as they are.
+    """
+    tables.create(con)
+    notes = []
+    back = configs.rolled_back_to(con)
+    if back is not None:
+        kept = configs.load(con, back[1])
+        if kept is not None:
+            if kept.config_hash != config.config_hash:
+                notes.append(
+                    f"rules and decisions of run {back[0][:8]} are in force since the rollback;"
+                    " the files count again after `mainstem identity apply`"
+                )
+            config = kept
+    last = configs.last(con)
+    version = model_version(config.rules)
+    if last is None or last == (config.config_hash, version):
+        summary = resolve(
+            con,
+            config.rules,
+            run_id=run_id,
+            now=now,
+            overrides=config.overrides,
+            progress=progress,
+        )
+        return Steered(summary, (*notes, *_news(summary, is_changed=False)))
+    return _guarded(con, config, last, run_id=run_id, now=now, progress=progress, notes=notes)
+
+
+def _guarded(
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    last: tuple[str, str],
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None,
+    notes: Sequence[str],
+) -> Steered:
+    limit = config.rules.guards.max_changed_share
+    known = int(con.execute("select count(*) from identity.crosswalk").fetchall()[0][0])
+    version = model_version(config.rules)
+
+    def is_small(_: duckdb.DuckDBPyConnection, found: RunSummary) -> bool:
+        return found.changed < MIN_CHANGED or found.changed <= limit * known
+
+    share = configs.refused(con, config.config_hash, version)
+    if share is None:
+        summary = resolve(
+            con,
+            config.rules,
+            run_id=run_id,
+            now=now,
+            overrides=config.overrides,
+            accept=is_small,
+            progress=progress,
+        )
+        if summary.is_written or summary.unchanged:
+            return Steered(summary, (*notes, *_news(summary, is_changed=True)))
+        share = summary.changed / known
+        configs.refuse(con, config.config_hash, version, summary.changed, share)
+    refusal = (
+        f"identity: the changed rules would give {share:.1%} of all records another customer, more"
+        f" than guards.max_changed_share ({limit:.1%}); look with `mainstem identity plan`, then"
+        " `mainstem identity apply`, or take the change back"
+    )
+    before = configs.load(con, last[0])
+    if before is not None and (before.config_hash, model_version(before.rules)) == last:
+        summary = resolve(
+            con,
+            before.rules,
+            run_id=run_id,
+            now=now,
+            overrides=before.overrides,
+            progress=progress,
+        )
+        kept = "; until then the rules and decisions of the last run stay in force"
+        return Steered(summary, (*notes, *_news(summary, is_changed=False)), (refusal + kept,))
+    # the program decides differently now: there is no going back to what it did
+    waiting = refusal + "; until then new records have no customer"
+    return Steered(_as_it_was(con, config, run_id), tuple(notes), (waiting,))
+
+
+def _as_it_was(con: duckdb.DuckDBPyConnection, config: Config, run_id: str) -> RunSummary:
+    """The summary of a run that writes nothing."""
+    row = con.execute(
+        """
+        select nodes, edges, customers, singletons, largest_cluster, match_rate
+        from identity.runs
+        order by run_number desc
+        limit 1
+        """
+    ).fetchall()[0]
+    return RunSummary(
+        run_id=run_id,
+        unchanged=True,
+        model_version=model_version(config.rules),
+        nodes=int(row[0]),
+        edges=int(row[1]),
+        customers=int(row[2]),
+        singletons=int(row[3]),
+        largest_cluster=int(row[4]),
+        match_rate=float(row[5]),
+        is_written=False,
+    )
+
+
+def apply(
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Steered:
+    """Resolve with `config` whatever it changes, and end a rollback."""
+    tables.create(con)
+    configs.accept(con, config.config_hash, model_version(config.rules))
+    summary = resolve(
+        con,
+        config.rules,
+        run_id=run_id,
+        now=now,
+        overrides=config.overrides,
+        purpose="apply",
+        progress=progress,
+    )
+    return Steered(summary, _news(summary, is_changed=True))
+
+
+def rollback(
+    con: duckdb.DuckDBPyConnection,
+    to: str,
+    config: Config,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Steered:
+    """Give every contact that is still there the customer that it had after run `to`.
+
+    `to` is a run's id, the beginning of it, or its number. Its rules and decisions are in force
+    from then on (today's rules, `config`, without decisions, if they were not kept); where today's
+    data would not lead to the same customers with them, decisions are added that do. Records that
+    came since are placed by the evidence. Raises SteeringError for an unknown run.
+    """
+    tables.create(con)
+    number = past.number_of(con, to)
+    if number is None:
+        raise SteeringError(f"no run goes by {to!r}; `mainstem identity runs` lists them")
+    target, config_hash = con.execute(
+        "select run_id, config_hash from identity.runs where run_number = ?", [number]
+    ).fetchall()[0]
+    config = configs.load(con, config_hash) or Config(config.rules)
+    pins: dict[str, Override] = {}
+
+    def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:
+        found = _pins(work, now, place=f"rollback to run {target}")
+        pins.update({pin.override_id: pin for pin in found})
+        return not found
+
+    for _ in range(ROUNDS):
+        try:
+            summary = resolve(
+                con,
+                config.rules,
+                run_id=run_id,
+                now=now,
+                overrides=(*config.overrides, *pins.values()),
+                purpose=configs.ROLLBACK + target,
+                like=number,
+                accept=is_exact,
+                progress=progress,
+            )
+        except RulesError as error:
+            # only its message: what a user reads is the innermost error
+            raise SteeringError(f"run {to} cannot be restored: {error}") from None
+        if summary.is_written:
+            notes = _news(summary, is_changed=True)
+            if pins:
+                notes += (f"{len(pins)} decisions were added to hold the former customers",)
+            return Steered(summary, notes)
+    raise SteeringError(
+        f"run {to} cannot be restored: today's records contradict it; nothing was changed."
+        " add overrides for the customers that matter"
+    )
+
+
+def _news(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
+    news = summary.warnings
+    if is_changed and summary.is_written:
+        news += (
+            f"identity: rules, decisions or model changed: {summary.changed:,} records have another"
+            f" customer ({summary.merges:,} merges, {summary.splits:,} splits)",
+        )
+    return news
+
+
+def _pins(work: duckdb.DuckDBPyConnection, now: datetime, *, place: str) -> list[Override]:
+    """Decisions that lead from what was found to the former customers; none if it is them.
+
+    Contacts of a former customer that fell apart, or met another one, are chained together; former
+    customers that met are kept apart, by one contact of each.
+    """
+    work.execute(
+        """
+        create or replace table former as
+        select f.node_key, f.customer_id, n.customer_id as found_id
+        from then_members as f
+        join new_ids as n using (node_key)
+        where f.node_key in (
+            select k.node_key from people as p join node_numbers as k on k.number = p.node_key)
+        """
+    )
+    pairs = work.execute(
+        """
+        with met as (
+            select found_id from former group by found_id having count(distinct customer_id) > 1
+        ),
+        troubled as (
+            select customer_id from former group by customer_id having count(distinct found_id) > 1
+            union
+            select customer_id from former semi join met using (found_id)
+        ),
+        heads as (
+            select found_id, customer_id, min(node_key) as node_key
+            from former
+            semi join met using (found_id)
+            group by all
+        )
+        select 'always_link', lag(node_key) over (
+            partition by customer_id order by node_key) as left_key, node_key
+        from former
+        semi join troubled using (customer_id)
+        qualify left_key is not null
+        union all
+        select 'never_link', l.node_key, r.node_key
+        from heads as l
+        join heads as r using (found_id)
+        where l.node_key < r.node_key
+        order by all
+        """
+    ).fetchall()
+    return [
+        Override(
+            action=action,
+            left=left,
+            right=right,
+            author="mainstem",
+            reason=place,
+            created_at=now,
+            place=place,
+        )
+        for action, left, right in pairs
+    ]
