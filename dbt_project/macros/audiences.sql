@@ -25,7 +25,8 @@ create table if not exists audiences.membership_history (
 );
 create table if not exists audiences.definitions (
     audience_id varchar, description varchar, owner varchar, consent_purpose varchar,
-    experiment_id varchar, max_size bigint, declared_in varchar, sql varchar, booked_at timestamp
+    experiment_id varchar, max_size bigint, declared_in varchar, sql varchar,
+    views struct(name varchar, sql varchar)[], booked_at timestamp
 );
 create table if not exists canonical.experiment_assignments (
     experiment_id varchar, unit_id varchar, variant varchar, assigned_at timestamp
@@ -73,9 +74,35 @@ insert into audiences.definitions values (
     {{ text_literal(meta.consent_purpose) }}, {{ text_literal(meta.experiment) }},
     {{ meta.max_size if meta.max_size is not none and meta.max_size is defined else 'null' }},
     {{ text_literal(meta.declared_in or model.original_file_path) }}, {{ text_literal(compiled_code) }},
-    {{ booking_moment() }}
+    {{ views_behind() }}, {{ booking_moment() }}
 );
     {% endif %}
+{% endmacro %}
+
+{# The views that the audience's SELECT reads and that are not published, parents first, so that
+   whoever has the published file alone can run the SELECT. #}
+{% macro views_behind() -%}
+    {%- set names = [] -%}
+    {%- do collect_views(model, names) -%}
+    {%- if names -%}
+(
+        select list({'name': wanted.name, 'sql': views.sql} order by wanted.position)
+        from (values {% for name in names %}('{{ name }}', {{ loop.index }}){{ ', ' if not loop.last }}{% endfor %}) as wanted (name, position)
+        inner join duckdb_views() as views on wanted.name = views.schema_name || '.' || views.view_name
+        where views.database_name = current_database()
+    )
+    {%- else -%}null{%- endif -%}
+{%- endmacro %}
+
+{% macro collect_views(node, names) %}
+    {% for key in node.depends_on.nodes if key in graph.nodes and graph.nodes[key].config.materialized == 'view' %}
+        {% set parent = graph.nodes[key] %}
+        {% set name = parent.schema ~ '.' ~ (parent.alias or parent.name) %}
+        {% if name not in names %}
+            {% do collect_views(parent, names) %}
+            {% if name not in names %}{% do names.append(name) %}{% endif %}
+        {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 {% macro text_literal(value) -%}

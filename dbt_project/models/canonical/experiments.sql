@@ -1,8 +1,8 @@
 {# The experiments that the YAML declares, one row each; nothing but the declaration is read. Without
    a parent Dagster would build it in a part of its own, and start dbt once more. #}
 -- depends_on: {{ ref('contacts') }}
-{%- do check_experiments() -%}
-{%- set audiences = audiences_by_experiment() -%}
+{% do check_experiments() %}
+{% set audiences = audiences_by_experiment() %}
 with declared as (
     {%- for experiment in declared_experiments() %}
     select

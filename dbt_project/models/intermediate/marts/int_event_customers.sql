@@ -27,7 +27,8 @@ select
     events.anonymous_id,
     events.channel,
     events.device_type,
-    events.cart_id
+    events.cart_id,
+    events.product_id
 from events
 left join logins on lower(trim(events.user_id)) = lower(logins.user_id)
 left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key

@@ -1,0 +1,9 @@
+{#- Today is the day in the company's time zone, not in UTC. -#}
+{%- set today = local_day(as_of(), var('time_zone')) -%}
+select
+    customer_id,
+    {{ days_to_anniversary('birth_date', today) }} as days_to_birthday
+from {{ ref('golden_customers') }}
+where
+    birth_date < {{ today }}
+    and {{ days_to_anniversary('birth_date', today) }} <= 14
