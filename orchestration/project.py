@@ -115,10 +115,14 @@ class Project:
     def build(
         self,
         nodes: Iterable[Mapping[str, Any]],
-        run_id: str,
         on_event: Callable[[Any], None] | None = None,
+        *,
+        run_id: str = "",
     ) -> list[NodeResult]:
-        """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order."""
+        """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
+
+        `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        """
         os.environ["MAINSTEM_RUN_ID"] = run_id
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:
@@ -163,6 +167,13 @@ class Project:
                 raise ProjectError(
                     f"dbt cannot install {folder / 'packages.yml'}: {result.exception}"
                 )
+
+    def operate(self, macro: str, *, run_id: str = "") -> None:
+        """`dbt run-operation` of a macro that takes nothing. Raises ProjectError."""
+        os.environ["MAINSTEM_RUN_ID"] = run_id
+        result = self._invoke(["run-operation", macro])
+        if not result.success:
+            raise ProjectError(f"dbt macro {macro}: {result.exception or 'failed'}")
 
     def _parse(self) -> None:
         result = self._invoke(["parse"])

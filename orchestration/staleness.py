@@ -1,10 +1,10 @@
 """Which dbt nodes have to be built: those whose code or input is not what they were built from.
 
 Every model, seed and test has a fingerprint: a hash of its own definition, of the macros it
-calls, of "now" and of the experiments of audiences if it asks for them, and of the fingerprints of its parents; a source's fingerprint
-comes from the ledger of loads or from identity's runs. `ops.builds` keeps the fingerprint that a
-node was last built (or a test passed) with. A unit test looks at code alone, so data never makes
-it stale.
+calls, of "now" and of the audiences' experiments if it asks for them, and of the fingerprints of its
+parents; a source's fingerprint comes from the ledger of loads or from identity's runs. `ops.builds`
+keeps the fingerprint that a node was last built (or a test passed) with. A unit test looks at code
+alone, so data never makes it stale.
 
 A node is forgotten before it is built and remembered after it succeeded: a kill in between makes
 it stale, never falsely fresh.
@@ -215,6 +215,20 @@ def drop_orphans(con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) ->
                 dropped.append(f"{schema}.{name}")
         con.execute("delete from ops.builds where unique_id = ?", [unique_id])
     return dropped
+
+
+def has_removed_audiences(con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> bool:
+    """Whether an audience has members on the books and no model any more."""
+    if ("audiences", "definitions") not in existing_relations(con):
+        return False
+    names = [
+        node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"
+    ]
+    gone = con.execute(
+        "select count(*) from audiences.definitions where audience_id not in (select unnest(?))",
+        [names],
+    ).fetchall()
+    return bool(gone[0][0])
 
 
 def _relation(node: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -35,6 +35,11 @@ create table if not exists canonical.experiment_assignments (
     {% endif %}
 {% endmacro %}
 
+{# The same by itself, for a run that has nothing to build. #}
+{% macro settle_audience_books() %}
+    {% do run_query(close_audience_books()) %}
+{% endmacro %}
+
 {# Audiences that are declared no more: their members have left. #}
 {% macro close_audience_books() %}
     {% set there = [] %}
@@ -42,6 +47,7 @@ create table if not exists canonical.experiment_assignments (
         {% do there.append("'" ~ node.name ~ "'") %}
     {% endfor %}
     {% set gone = "audience_id not in (" ~ (there | join(', ') or "''") ~ ")" %}
+begin transaction;
 insert into audiences.membership_history
 select
     audience_id, customer_id, {{ booking_moment() }}, 'exited', false, null, 'the audience was removed',
@@ -49,6 +55,7 @@ select
 from audiences.membership where {{ gone }};
 delete from audiences.membership where {{ gone }};
 delete from audiences.definitions where {{ gone }};
+commit;
 {% endmacro %}
 
 {% macro is_audience(node) %}
