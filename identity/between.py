@@ -209,6 +209,8 @@ def _decisions(
     con: duckdb.DuckDBPyConnection, left_customer: str, right_customer: str
 ) -> tuple[Decision, ...]:
     """Decisions that touch either customer, by a record or by an identifier of theirs."""
+    if not con.execute("select 1 from identity.overrides limit 1").fetchall():
+        return ()
     rows = con.execute(
         """
         with names as (
@@ -237,10 +239,11 @@ def _blocked(
 ) -> tuple[tuple[str, str, str], ...]:
     rows = con.execute(
         """
-        select distinct l.identifier_type, l.identifier_value, l.blocked_reason
-        from identity.identifiers as l
-        join identity.identifiers as r using (identifier_type, identifier_value)
-        where l.node_key = ? and r.node_key = ? and l.is_blocked
+        select identifier_type, identifier_value, any_value(blocked_reason)
+        from identity.identifiers
+        where node_key in (?, ?) and is_blocked
+        group by all
+        having count(distinct node_key) > 1
         order by all
         """,
         [one, other],

@@ -1,8 +1,8 @@
 """Which pairs are looked at: blocking rules as keys, none of which too many records share.
 
 A rule that asks for equal columns (`l.a = r.a and l.b = r.b`) becomes a 64-bit key of its own; a
-key shared by so many profiles that its pairs would outgrow the data is skipped and kept in
-crowded_keys(rule, key, profiles), so that pairs grow with the records, never with their square.
+key shared by so many profiles that its pairs would outgrow the data is skipped and counted in
+crowded_keys(rule, keys, profiles), so that pairs grow with the records, never with their square.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from identity.quoting import quoted
 from identity.rules import Rules
 
 # Pairs that a rule may propose: so many for each profile, and at least so many.
-PAIRS_PER_PROFILE = 20
-FEWEST_PAIRS = 1_000_000
+PAIRS_PER_PROFILE = 10
+FEWEST_PAIRS = 200_000
 
 EQUAL = re.compile(r"\s*l\.\"?(\w+)\"?\s*=\s*r\.\"?(\w+)\"?\s*", re.IGNORECASE)
 STRANGERS = "l.entity_key <> r.entity_key"
@@ -29,9 +29,8 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
     found = []
     for index, rule in enumerate(_given(rules)):
         columns = _equal_columns(rule)
-        if columns is None:
-            condition = f"({rule})"
-        else:
+        condition = f"({rule})"
+        if columns is not None:
             condition = f"l.{_key(index, 'l', columns)} = r.{_key(index, 'r', columns)}"
         found.append({"blocking_rule": f"{condition} and {STRANGERS}"})
     return found
@@ -39,7 +38,8 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
 
 def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Add the keys to `profiles`; create `crowded_keys`."""
-    keyed = {i: c for i, r in enumerate(_given(rules)) if (c := _equal_columns(r)) is not None}
+    given = _given(rules)
+    keyed = {i: c for i, r in enumerate(given) if (c := _equal_columns(r)) is not None}
     keys = []
     for index, columns in keyed.items():
         keys.append(f"{_hash([left for left, _ in columns])} as {_key(index, 'l', columns)}")
@@ -49,14 +49,14 @@ def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         f"create or replace table profiles as select *{''.join(', ' + k for k in keys)} from profiles"
     )
     work.execute(
-        "create or replace table crowded_keys (rule varchar, key varchar, profiles bigint)"
+        "create or replace table crowded_keys (rule varchar, keys bigint, profiles bigint)"
     )
     for index, columns in keyed.items():
-        _skip_crowded(work, index, columns)
+        _skip_crowded(work, given[index], index, columns)
 
 
 def _skip_crowded(
-    work: duckdb.DuckDBPyConnection, index: int, columns: list[tuple[str, str]]
+    work: duckdb.DuckDBPyConnection, rule: str, index: int, columns: list[tuple[str, str]]
 ) -> None:
     left, right = _key(index, "l", columns), _key(index, "r", columns)
     work.execute(
@@ -80,16 +80,12 @@ def _skip_crowded(
     )
     if not work.execute("select count(*) from crowds").fetchall()[0][0]:
         return
-    values = ", ".join(quoted(name) for name, _ in columns)
     work.execute(
-        f"""
+        """
         insert into crowded_keys
-        select $1, min(concat_ws(' + ', {values})), any_value(c.profiles)
-        from profiles as p
-        join crowds as c on c.key = p.{left}
-        group by c.key
+        select $1, count(*), sum(profiles) from crowds having count(*) > 0
         """,
-        [" + ".join(dict.fromkeys(name for pair in columns for name in pair))],
+        [rule],
     )
     for key in dict.fromkeys((left, right)):
         work.execute(f"update profiles set {key} = null where {key} in (select key from crowds)")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Pair = tuple[int, int]
 
-# Fewer records than this are no chain of two groups with several records each.
-SMALLEST_CHAIN = 4
+# Of so many records, a group is held by more than the edge that would join it.
+SEVERAL = 3
 
 
 def components(count: int, left: Codes, right: Codes) -> Codes:
@@ -89,8 +89,7 @@ def cluster(
     troubled[records > max_size] = True
     if frail is None:
         frail = np.zeros(len(left), dtype=bool)
-    # two groups of several records each are four records at least
-    troubled[labels[left[frail]]] |= records[labels[left[frail]]] >= SMALLEST_CHAIN
+    troubled[labels[left[frail]]] |= records[labels[left[frail]]] >= 2 * SEVERAL
     if not troubled.any():
         return labels
     edges = troubled[labels[left]]
@@ -141,7 +140,7 @@ def _join(
 
     def is_alone(keep: int, gone: int) -> bool:
         between = sum(root[far] == keep for node in group[gone] for far in beside[node])
-        return between < 2 and sizes[keep] > 1 and sizes[gone] > 1
+        return between < 2 and sizes[keep] >= SEVERAL and sizes[gone] >= SEVERAL
 
     steps = chain(
         ((a, b, True, False) for a, b in forced),

@@ -76,10 +76,9 @@ def recognise(
     id_column: str | None,
     ignore: tuple[str, ...] = (),
 ) -> tuple[Column, ...]:
-    """Say of each column of `given` what it is; `asked` maps a field to the header it must be.
+    """Say of each column of `given` what it is; `asked` maps a header to the field that it must be.
 
-    Raises FileError, naming the nearest right word, for a field or a column that does not exist,
-    and when no column says anything about a person.
+    Raises FileError, naming the nearest right word, for a field or a column that does not exist.
     """
     chosen = _chosen(given, asked)
     for header in (*ignore, *([id_column] if id_column else [])):
@@ -108,15 +107,16 @@ def recognise(
         if field not in MANY:
             taken.setdefault(field, name)
         found.append(Column(header, name, field, why, seen.filled))
-    found = _by_content(con, found, given.rows)
-    if not any(column.field not in ("ignored", "id", "source") for column in found):
+    return tuple(_by_content(con, found, given.rows))
+
+
+def need_people(given: Given, columns: tuple[Column, ...]) -> None:
+    """Raise FileError where no column says anything about a person."""
+    if all(column.field in ("ignored", "attribute", "id", "source") for column in columns):
         raise FileError(
-            "no column looks like one about people: "
-            + ", ".join(given.columns[:12])
-            + ". Say what they are, e.g. --map last_name="
-            + given.columns[0]
+            f"no column looks like one about people: {', '.join(given.columns[:12])}."
+            f" Say what they are, for instance --map last_name={given.columns[0]}"
         )
-    return tuple(found)
 
 
 def need_column(given: Given, header: str) -> str:
@@ -128,10 +128,10 @@ def need_column(given: Given, header: str) -> str:
 
 def _chosen(given: Given, asked: Mapping[str, str]) -> dict[str, str]:
     fields = (*SYNONYMS, "identifier", "attribute", "ignored")
-    for field in asked:
+    for field in asked.values():
         if field not in fields:
             raise FileError(f"--map knows no field `{field}`; {nearest(field, fields)}")
-    return {need_column(given, header): field for field, header in asked.items()}
+    return {need_column(given, header): field for header, field in asked.items()}
 
 
 def _field(header: str, seen: Profile) -> tuple[str, str]:
@@ -217,10 +217,10 @@ def _by_content(con: duckdb.DuckDBPyConnection, columns: list[Column], rows: int
             seen = _profile(con, column.sql_name, rows)
             if seen.email >= 0.7:
                 field, why = "email", "its values are email addresses"
-            elif "phone" not in fields and seen.phone >= 0.8 and _has_marks(con, column.sql_name):
-                field, why = "phone", "its values look like phone numbers"
             elif "birth_date" not in fields and seen.date >= 0.9 and seen.distinct > 20:
                 field, why = "birth_date", "its values are dates, and no other column has them"
+            elif "phone" not in fields and seen.phone >= 0.8 and _has_marks(con, column.sql_name):
+                field, why = "phone", "its values look like phone numbers"
             elif not fields & {"full_name", "last_name", "first_name"} and seen.name >= 0.7:
                 field, why = "full_name", "its values look like names"
             elif "sex" not in fields and seen.sex >= 0.95 and 2 <= seen.distinct <= 4:

@@ -108,9 +108,9 @@ def _gather(work: duckdb.DuckDBPyConnection, source: str, rules: Rules, keys: li
         from {source}.canonical.contacts as c
         left join {source}.identity.held_clusters as h
             on h.kind = 'default_birth_date' and h.identifier_value = c.birth_date::varchar
-        where list_contains($1::varchar[], contact_key)
+        where contact_key in ({", ".join("?" for _ in keys)})
         """,
-        [keys],
+        keys,
     )
     load_macros(work)
     build_people(work, "comparing", rules)
@@ -120,9 +120,9 @@ def _gather(work: duckdb.DuckDBPyConnection, source: str, rules: Rules, keys: li
         select node_key, identifier_type, identifier_value as value, given_value as given,
             is_verified, true as is_contact, is_blocked
         from {source}.identity.identifiers
-        where list_contains($1::varchar[], node_key)
+        where node_key in ({", ".join("?" for _ in keys)})
         """,
-        [keys],
+        keys,
     )
     work.execute(
         "create table blocked as select distinct identifier_type, value from ids where is_blocked"

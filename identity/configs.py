@@ -14,6 +14,7 @@ from identity import overrides as decisions
 from identity import rules as rules_file
 from identity.overrides import Override
 from identity.rules import Rules
+from identity.sections import RulesError
 
 ROLLBACK = "rollback to "
 
@@ -65,8 +66,14 @@ def to_text(overrides: Sequence[Override]) -> str:
     return yaml.safe_dump({"overrides": entries}, sort_keys=False, allow_unicode=True)
 
 
-def load(con: duckdb.DuckDBPyConnection, config_hash: str) -> Config | None:
-    """Return a configuration that a run had, or None if it was not kept."""
+def load(
+    con: duckdb.DuckDBPyConnection, config_hash: str, otherwise: Rules | None = None
+) -> Config | None:
+    """Return a configuration that a run had, or None if it was not kept.
+
+    Rules that this version of the program reads no more count as not kept; with `otherwise`, those
+    take their place, and the decisions of the run stay.
+    """
     rows = con.execute(
         "select rules, overrides from identity.configs where config_hash = ? and rules <> ''",
         [config_hash],
@@ -74,8 +81,35 @@ def load(con: duckdb.DuckDBPyConnection, config_hash: str) -> Config | None:
     if not rows:
         return None
     place = Path(f"identity.configs {config_hash}")
-    rules = rules_file.parse(rows[0][0], place)
+    try:
+        rules = rules_file.parse(rows[0][0], place)
+    except RulesError:
+        if otherwise is None:
+            return None
+        rules = otherwise
     return Config(rules, decisions.parse(rows[0][1], place, rules))
+
+
+def rules_in_force(con: duckdb.DuckDBPyConnection, otherwise: Path) -> Rules:
+    """Return the rules of the last run, which are not the file's after a rollback or a refusal; those
+    of the file `otherwise` where they were not kept, or are read no more. Raises RulesError.
+    """
+    rows = con.execute(
+        """
+        select c.rules, c.config_hash
+        from identity.configs as c
+        join identity.runs as r using (config_hash)
+        where c.rules <> ''
+            and r.run_number = (select max(run_number) from identity.runs)
+        limit 1
+        """
+    ).fetchall()
+    if not rows:
+        return rules_file.read(otherwise)
+    try:
+        return rules_file.parse(str(rows[0][0]), Path(f"identity.configs {rows[0][1]}"))
+    except RulesError:
+        return rules_file.read(otherwise)
 
 
 def rolled_back_to(con: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:

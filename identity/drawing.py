@@ -17,8 +17,10 @@ PAGE = """<!doctype html>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; background: #f6f7f9; margin: 0; }
 main { max-width: 50rem; margin: 0 auto; padding: 1.5rem 1rem; }
-figure { background: #fff; border: 1px solid #e4e7ec; border-radius: .6rem; margin: 0 0 1.25rem; padding: 1rem 1.25rem; }
-h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; } figcaption { color: #667085; font-size: .9rem; }
+figure { background: #fff; border: 1px solid #e4e7ec; border-radius: .6rem; }
+figure { margin: 0 0 1.25rem; padding: 1rem 1.25rem; }
+h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
+figcaption { color: #667085; font-size: .9rem; }
 svg { max-width: 100%; height: auto; }
 </style></head><body><main><h1>Identity in pictures</h1>
 {figures}
@@ -116,14 +118,20 @@ def histogram(bins: Sequence[tuple[float, int]], thresholds: Sequence[float]) ->
     power = 1
     while power <= max(count for _, count in bins):
         y = floor - _size(power, True) / tallest * (floor - top)
-        body += [_line(left, y, right, y, "#eef0f3"), _text(left - 6, y + 4, f"{power:,}", anchor="end", fill=SOFT)]  # fmt: skip
+        body += [
+            _line(left, y, right, y, "#eef0f3"),
+            _text(left - 6, y + 4, f"{power:,}", anchor="end", fill=SOFT),
+        ]
         power *= 10
     for start, count in bins:
         height = _size(count, True) / tallest * (floor - top)
         body.append(_rect(at(start), floor - height, at(start + 0.5) - at(start) - 1, height, MAIN))
     for number, threshold in enumerate(t for t in thresholds if t < 1):
         x = at(math.log2(threshold / (1 - threshold)))
-        body += [_line(x, top - 14, x, floor, SECOND, "4 3"), _text(x + 4, top - 4 - 10 * (1 - number), f"{threshold:g}", fill=SECOND)]  # fmt: skip
+        body += [
+            _line(x, top - 14, x, floor, SECOND, "4 3"),
+            _text(x + 4, top - 4 - 10 * (1 - number), f"{threshold:g}", fill=SECOND),
+        ]
     for probability in (0.5, 0.8, 0.99, 0.999, 0.99999):
         weight = math.log2(probability / (1 - probability))
         if low <= weight <= high:
@@ -151,10 +159,15 @@ def upset(sets: Sequence[tuple[tuple[str, ...], int]]) -> str:
     for column, (names, count) in enumerate(sets):
         x = left + step / 2 + column * step
         height = count / largest * (top - 30)
-        body += [_rect(x - step * 0.32, top - height, step * 0.64, height, MAIN), _text(x, top - height - 6, f"{count:,}", anchor="middle", fill=SOFT)]  # fmt: skip
+        body += [
+            _rect(x - step * 0.32, top - height, step * 0.64, height, MAIN),
+            _text(x, top - height - 6, f"{count:,}", anchor="middle", fill=SOFT),
+        ]
         rows = [members.index(name) for name in names]
         first, last = (top + 20 + r * ROW for r in (min(rows), max(rows)))
-        body.append(f'<line x1="{x:.1f}" y1="{first:.1f}" x2="{x:.1f}" y2="{last:.1f}" stroke="{MAIN}" stroke-width="2"/>')  # fmt: skip
+        body.append(
+            f'<line x1="{x:.1f}" y1="{first:.1f}" x2="{x:.1f}" y2="{last:.1f}" stroke="{MAIN}" stroke-width="2"/>'
+        )
         for row in range(len(members)):
             fill = MAIN if row in rows else "#d9dee6"
             body.append(
@@ -178,10 +191,17 @@ def curve(points: Sequence[Known]) -> str:
 
     body = []
     for tick in (0, 0.25, 0.5, 0.75, 1.0):
-        body += [_line(left, y(tick), right, y(tick), "#eef0f3"), _text(left - 6, y(tick) + 4, f"{tick:g}", anchor="end", fill=SOFT)]  # fmt: skip
+        body += [
+            _line(left, y(tick), right, y(tick), "#eef0f3"),
+            _text(left - 6, y(tick) + 4, f"{tick:g}", anchor="end", fill=SOFT),
+        ]
     for name, colour, at in (("precision", MAIN, 1), ("recall", SECOND, 4)):
         seen = [(left + i * step, p[at], p[at + 1], p[at + 2]) for i, p in enumerate(points)]
-        known = [(x, v, lo, hi) for x, v, lo, hi in seen if v is not None and lo is not None and hi is not None]  # fmt: skip
+        known = [
+            (x, v, lo, hi)
+            for x, v, lo, hi in seen
+            if v is not None and lo is not None and hi is not None
+        ]
         if not known:
             continue
         band = [f"{x:.1f},{y(hi):.1f}" for x, _, _, hi in known]

@@ -11,7 +11,8 @@ import duckdb
 from identity.agreement import compare, rule_error
 from identity.rules import ExactRule, Rules
 
-# Above this many records with the very same columns, each is compared with the first of them only.
+# Above this many records with the very same columns, or profiles with the same value, each is
+# compared with the first of them only.
 PAIRWISE_LIMIT = 20
 
 
@@ -63,8 +64,11 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         with carriers as (
             select
                 i.identifier_type, i.value, i.is_verified, i.node_key,
+                -- one shop's card 17 is not another's
+                case when list_contains($2::varchar[], i.identifier_type)
+                    then p.source_system else '' end as scope,
                 min(i.node_key) over (
-                    partition by i.identifier_type, i.value, i.is_verified,
+                    partition by i.identifier_type, i.value, scope, i.is_verified,
                         p.first_name, p.last_name, p.birth_date, p.suffix
                 ) as profile_key
             from open_ids as i
@@ -72,7 +76,10 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             where list_contains($1::varchar[], i.identifier_type)
         ),
         profiles as (
-            select * from carriers where node_key = profile_key
+            select *, row_number() over (
+                partition by identifier_type, value, scope order by node_key) as position
+            from carriers
+            where node_key = profile_key
         ),
         pairs as (
             select identifier_type, value, profile_key as left_key, node_key as right_key,
@@ -83,8 +90,8 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             select l.identifier_type, l.value, l.node_key, r.node_key, l.is_verified
                 and r.is_verified
             from profiles as l
-            join profiles as r using (identifier_type, value)
-            where l.node_key < r.node_key
+            join profiles as r using (identifier_type, value, scope)
+            where l.position < r.position and (l.position = 1 or r.position <= $3)
         ),
         worded as (
             select
@@ -109,7 +116,11 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         join people as l on l.node_key = w.left_key
         join people as r on r.node_key = w.right_key
         """,
-        [list(rules.of_strength("strong", "contact_point"))],
+        [
+            list(rules.of_strength("strong", "contact_point")),
+            [i.identifier_type for i in rules.identifiers if i.scoped_to_source],
+            PAIRWISE_LIMIT,
+        ],
     )
 
 

@@ -141,16 +141,16 @@ def nodes_of(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Node, ..
 
 def edges_of(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Link]:
     """Return the evidence that touches a customer's nodes, strongest first."""
+    members = column(
+        con, "select node_key from identity.crosswalk where customer_id = ?", [customer_id]
+    )
+    # values in the query, not a join: a scan then passes over what cannot have them
+    marks = ", ".join(f"${place}" for place in range(2, 2 + len(members)))
     return _links(
         con,
-        """
-        with members as (
-            select node_key from identity.crosswalk where customer_id = $1
-        ),
-        touching as (
-            select e.* from identity.edges as e semi join members as m on m.node_key = e.left_key
-            union
-            select e.* from identity.edges as e semi join members as m on m.node_key = e.right_key
+        f"""
+        with touching as (
+            select * from identity.edges where left_key in ({marks}) or right_key in ({marks})
         )
         select
             t.left_key, t.right_key, t.match_type, t.rule, t.match_weight, t.match_probability,
@@ -161,28 +161,37 @@ def edges_of(con: duckdb.DuckDBPyConnection, customer_id: str) -> list[Link]:
         left join identity.crosswalk as r on r.node_key = t.right_key
         order by t.match_weight desc, t.left_key, t.right_key, t.rule
         """,
-        [customer_id],
+        [customer_id, *members],
     )
 
 
 def edges_between(con: duckdb.DuckDBPyConnection, one: str, other: str) -> list[Link]:
     """Return the evidence between the nodes of two customers, strongest first."""
+    members = column(
+        con,
+        "select node_key from identity.crosswalk where customer_id in (?, ?)",
+        [one, other],
+    )
+    marks = ", ".join(f"${place}" for place in range(3, 3 + len(members)))
     return _links(
         con,
-        """
+        f"""
         with members as (
             select node_key, customer_id from identity.crosswalk where customer_id in ($1, $2)
+        ),
+        found as (
+            select * from identity.edges where left_key in ({marks}) and right_key in ({marks})
         )
         select
             e.left_key, e.right_key, e.match_type, e.rule, e.match_weight, e.match_probability,
             e.evidence, e.inactive_reason, r.customer_id
-        from identity.edges as e
+        from found as e
         join members as l on l.node_key = e.left_key
         join members as r on r.node_key = e.right_key
         where l.customer_id <> r.customer_id
         order by e.match_weight desc, e.left_key, e.right_key, e.rule
         """,
-        [one, other],
+        [one, other, *members],
     )
 
 

@@ -10,7 +10,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from identity.columns import Column, need_column, recognise
+from identity.columns import Column, need_column, need_people, recognise
 from identity.evaluate import evaluate
 from identity.files import FileError, Given, read_files
 from identity.findings import Findings, find_out
@@ -26,6 +26,8 @@ from identity.intake import KEY, add_findings, build_contacts
 from identity.normalise import EXTRA, load_macros
 from identity.resolve import Progress, resolve
 from identity.rules import ExactRule, Rules
+
+OnColumns = Callable[[Given, tuple[Column, ...], str | None], None]
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def resolve_files(
     ignore: Sequence[str] = (),
     now: datetime | None = None,
     progress: Progress | None = None,
-    on_columns: Any = None,
+    on_columns: OnColumns | None = None,
 ) -> FileReport:
     """Resolve the people of the files in `con`, an empty database.
 
-    `asked` says which column a field is (field to header), `ignore` which columns to leave out,
+    `asked` says what a column is (header to field), `ignore` which columns to leave out,
     `truth` which one the answer is scored against: it leaves `given` before anything looks.
     `on_columns` is told the columns as soon as they are recognised. Raises FileError.
     """
@@ -98,6 +100,7 @@ def resolve_files(
     columns, id_header, notes = _choose_id(con, columns, id_column)
     build_contacts(con, columns)
     columns, findings = find_out(con, columns, rules)
+    need_people(given, columns)
     add_findings(con, columns, findings)
     if on_columns is not None:
         on_columns(given, columns, id_header)
@@ -111,7 +114,10 @@ def resolve_files(
     largest = con.execute(
         "select max(n) from (select count(*) as n from identity.crosswalk group by customer_id)"
     ).fetchall()[0][0]
-    blocked = con.execute("select count(*) from identity.held_clusters").fetchall()[0][0]
+    blocked = con.execute("""
+        select count(*) from identity.held_clusters
+        where kind in ('placeholder', 'too_many_people')
+        """).fetchall()[0][0]
     return FileReport(
         records=given.rows,
         customers=summary.customers,

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import duckdb
 
-from identity.rules import Rules
+from identity.quoting import text
+from identity.rules import NO_CAP, Rules
+
+# Nobody's name is spelled in more ways than this.
+SPELLINGS = 8
+
+# A value of so many people is never too crowded by its distribution alone; and how many times what
+# all but one in a thousand values carry is.
+FEWEST_PEOPLE, UNUSUAL = 5, 3
 
 
 def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -27,13 +35,16 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     # People are told apart by initials: typos and most nicknames then do not count as other
     # people, while a mailbox that a whole office uses still shows.
     work.execute(
-        """
+        f"""
         create or replace table value_people as
         select
             i.identifier_type, i.value,
             -- who has no name is told apart by the address; people have two
             greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
-                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2
+                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2,
+                -- people with the same initials are several all the same, if there are so many names
+                count(distinct coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, ''))
+                    // {SPELLINGS}
             ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
@@ -55,11 +66,19 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 and v.value = i.value
             where v.value is not null or {_looks_blocked(rules)}
         ),
+        -- where the rules give no cap, the values themselves do: far beyond what next to all carry
+        usual as (
+            select identifier_type,
+                greatest({FEWEST_PEOPLE}, {UNUSUAL} * quantile_disc(people, 0.999)) as usual_people
+            from value_people
+            group by all
+        ),
         crowded as (
             select identifier_type, value, 'too_many_people' as reason
             from value_people
             join caps using (identifier_type)
-            where people > max_people
+            join usual using (identifier_type)
+            where people > least(max_people, usual_people)
         ),
         found as (
             from listed
@@ -78,16 +97,12 @@ def _looks_blocked(rules: Rules) -> str:
     # Patterns stand in the query itself: DuckDB compiles a constant pattern once, one from a table
     # for every row.
     cases = [
-        f"when {_text(rule.identifier_type)} then"
-        f" regexp_matches(i.value, {_text('|'.join(f'(?:{p})' for p in rule.blocked_patterns))})"
+        f"when {text(rule.identifier_type)} then"
+        f" regexp_matches(i.value, {text('|'.join(f'(?:{p})' for p in rule.blocked_patterns))})"
         for rule in rules.identifiers
         if rule.blocked_patterns
     ]
     return f"case i.identifier_type {' '.join(cases)} else false end" if cases else "false"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -106,9 +121,12 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                 node_key,
                 list_sort(list(value) filter (identifier_type = 'email')) as emails,
                 list_sort(list(value) filter (identifier_type = 'phone')) as phones,
-                list_sort(list(identifier_type || ':' || value)
+                list_sort(list(identifier_type || ':' || value
+                        || case when list_contains($2::varchar[], identifier_type)
+                            then '@' || source_system else '' end)
                     filter (list_contains($1::varchar[], identifier_type))) as strong_ids
             from open_ids
+            join people using (node_key)
             group by node_key
         ),
         addressed as (
@@ -140,5 +158,32 @@ def attach_identifiers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             right(phone, 9) as phone_tail
         from worded
         """,
-        [list(rules.of_strength("strong"))],
+        [
+            list(rules.of_strength("strong")),
+            [i.identifier_type for i in rules.identifiers if i.scoped_to_source],
+        ],
+    )
+
+
+def part_hoarders(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Let customers with more different values of an identifier than its `max_values` come apart
+    into their strict clusters; create hoarders(identifier_type, cluster_key, found).
+    """
+    limits = [(r.identifier_type, r.max_values) for r in rules.identifiers if r.max_values < NO_CAP]
+    cases = " ".join(f"when {text(kind)} then {limit}" for kind, limit in limits)
+    work.execute(
+        f"""
+        create or replace table hoarders as
+        select i.identifier_type, m.cluster_key, count(distinct i.value) as found
+        from open_ids as i
+        join members as m using (node_key)
+        group by all
+        having found > (case i.identifier_type {cases or "when null then 0"} else {NO_CAP} end)
+        """
+    )
+    work.execute(
+        """
+        update members set cluster_key = strict_key
+        where cluster_key in (select cluster_key from hoarders)
+        """
     )

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from identity.agreement import compare, find_conflicts
-from identity.clusters import cluster, components
+from identity.clusters import cluster
+from identity.decided import coded, follow_decisions
+from identity.firewall import part_hoarders
 from identity.judgement import overrule
 from identity.quoting import quoted
 from identity.rules import Rules
+from identity.settlement import settle
 
 # log2 odds of a decision, in tables and charts; clustering follows decisions before any evidence
 OVERRIDE_WEIGHT = 40.0
 NEVER = "never_link"
-NO_LIMIT = 2**62
 
 if TYPE_CHECKING:
-    from identity.clusters import Codes, Weights
+    from identity.clusters import Codes
     from identity.training import Model
 
 
@@ -119,7 +121,8 @@ def cluster_contacts(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model
         model=model,
     )
     work.execute("create or replace table members as from parts")
-    _settle_edges(work, rules)
+    part_hoarders(work, rules)
+    settle(work, rules, NEVER)
 
 
 def _compare_more(
@@ -191,6 +194,7 @@ def _partition(
     _register(work, {"group_key": groups})
     conflicts = _conflicts(work, rules, model)
     within = groups[left] == groups[right]
+    frail = probability < rules.guards.weak_bridge
     labels = {"group_key": groups}
     for name, threshold in thresholds.items():
         chosen = within & (probability >= threshold)
@@ -202,41 +206,13 @@ def _partition(
             conflicts=conflicts,
             max_size=limit,
             sizes=sizes,
+            frail=frail[chosen],
         )
         kept = labels[name][left] == labels[name][right]
-        labels[name] = _follow_decisions(
+        labels[name] = follow_decisions(
             work, labels[name], left[kept], right[kept], weight[kept], is_entity=is_entity
         )
     _register(work, labels)
-
-
-def _follow_decisions(
-    work: duckdb.DuckDBPyConnection,
-    labels: Codes,
-    left: Codes,
-    right: Codes,
-    weight: Weights,
-    *,
-    is_entity: bool,
-) -> Codes:
-    """Unite clusters by `forced`, whatever conflicts and sizes say, and take apart what would
-    bring a pair of `forbidden` together; the edges are those within `labels`.
-
-    Decisions come after the evidence: who is alike one of two that are linked stays with them,
-    though the other alone would have been in conflict. What evidence joins is an entity and is
-    scored as one; what is forced together is not.
-    """
-    forced, forbidden = (_coded(work, pairs) for pairs in ("forced", "forbidden"))
-    count = len(labels)
-    if len(forced[0]) + len(forbidden[0]) == 0:
-        return labels
-    decided = cluster(
-        count, left, right, weight, conflicts=forbidden, max_size=NO_LIMIT, forced=forced
-    )
-    if not is_entity:
-        return decided
-    still = decided[left] == decided[right]
-    return components(count, left[still], right[still])
 
 
 def _conflicts(
@@ -278,22 +254,7 @@ def _conflicts(
         """
     )
     _compare_more(work, rules, "group_pairs", model)
-    return _coded(work, "vetoes")
-
-
-def _coded(work: duckdb.DuckDBPyConnection, pairs: str) -> tuple[Codes, Codes]:
-    """The pairs of a table as codes of their entities, without those within one."""
-    coded = work.sql(
-        f"""
-        select distinct l.code as "left", r.code as "right"
-        from {pairs} as p
-        join entities as l on l.node_key = p.left_key
-        join entities as r on r.node_key = p.right_key
-        where l.code <> r.code
-        order by all
-        """
-    ).to_arrow_table()
-    return coded.column("left").to_numpy(), coded.column("right").to_numpy()
+    return coded(work, "vetoes")
 
 
 def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None:
@@ -318,35 +279,3 @@ def _register(work: duckdb.DuckDBPyConnection, labels: dict[str, Codes]) -> None
         """
     )
     work.unregister("labels")
-
-
-def _settle_edges(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Say of each edge whether it holds a customer together, and if not, why not."""
-    work.execute(
-        """
-        create or replace table pool as
-        select
-            p.* exclude (shared, details),
-            -- every value here is one of our own words; details are JSON already
-            concat('{"shared":', coalesce(to_json(shared)::varchar, 'null'),
-                ',"first_name":"', a.first_name, '","last_name":"', a.last_name,
-                '","birth_date":"', a.birth_date, '","suffix":"', a.suffix,
-                '","address":"', a.address, '","weights":', coalesce(details, 'null'), '}'
-            )::json as evidence,
-            case
-                when v.reason = $2 then 'override: never_link'
-                when v.reason is not null then 'conflict: ' || v.reason
-                when p.match_probability < $1 then 'below_threshold'
-                when l.cluster_key <> r.cluster_key and l.group_key <> r.group_key
-                    then 'too_large'
-                when l.cluster_key <> r.cluster_key then 'conflict: with_another_member'
-            end as inactive_reason,
-            inactive_reason is null as is_active
-        from pool as p
-        join agreements as a using (left_key, right_key)
-        left join vetoes as v using (left_key, right_key)
-        join members as l on l.node_key = p.left_key
-        join members as r on r.node_key = p.right_key
-        """,
-        [rules.thresholds.customer_id, NEVER],
-    )

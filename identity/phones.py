@@ -102,8 +102,15 @@ def _plan(region: str) -> tuple[str, str, str, list[str], list[int]] | None:
     if len(trunk) > 1 or trunk not in prefixes or not "".join(["0", *prefixes]).isdigit():
         return None
     code = metadata.country_code
+    if code is None:
+        return None
     main = p.PhoneMetadata.metadata_for_region(p.COUNTRY_CODE_TO_REGION_CODE[code][0], None)
-    lengths = set(metadata.general_desc.possible_length) & set(main.general_desc.possible_length)
+    own, common = (
+        m and m.general_desc and m.general_desc.possible_length for m in (metadata, main)
+    )
+    if not own or not common:
+        return None
+    lengths = set(own) & set(common)
     return region, str(code), trunk, [x for x in prefixes if x], sorted(lengths)
 
 

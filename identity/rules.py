@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import yaml
 
 from identity.sections import RulesError, Section
+from identity.splink_rules import SplinkRules, check_comparison, read_splink
 
 __all__ = ["Rules", "RulesError", "default_path", "read"]
 
@@ -49,6 +50,8 @@ class IdentifierRule:
     gmail_dots: bool = False
     plus_tags: bool = False
     exclusive: bool = False
+    scoped_to_source: bool = False
+    max_values: int = NO_CAP
     links_visitors: float | None = None
     domain_typos: tuple[tuple[str, str], ...] = ()
     blocked_values: tuple[str, ...] = ()
@@ -92,6 +95,7 @@ class Guards:
     max_cluster_size: int
     max_birth_date_share: float
     min_birth_date_count: int
+    weak_bridge: float
     max_changed_share: float = 1.0
 
 
@@ -111,20 +115,6 @@ class BirthDates:
 
     placeholders: tuple[date, ...]
     earliest: date
-
-
-@dataclass(frozen=True)
-class SplinkRules:
-    """Splink's settings in its own vocabulary, and how much of the data trains it."""
-
-    floor: float
-    max_training_records: int
-    prior_pairs: float
-    settings_json: str
-
-    def settings(self) -> dict[str, Any]:
-        """Return a fresh copy of the settings dictionary."""
-        return cast("dict[str, Any]", json.loads(self.settings_json))
 
 
 @dataclass(frozen=True)
@@ -223,7 +213,7 @@ def parse(text: str, path: Path) -> Rules:
         exact_rules=exact_rules,
         conflicts=tuple(_conflict(s, types) for s in root.sections("conflicts")),
         found=_found(root.section("found")),
-        splink=_splink(root.section("splink")),
+        splink=read_splink(root.section("splink")),
         config_hash=hashlib.sha256(canonical.encode()).hexdigest()[:16],
         text=text,
     )
@@ -239,6 +229,8 @@ def _identifier(section: Section, name: str) -> IdentifierRule:
         "gmail_dots",
         "plus_tags",
         "exclusive",
+        "scoped_to_source",
+        "max_values",
         "links_visitors",
         "domain_typos",
         "blocked_values",
@@ -261,6 +253,8 @@ def _identifier(section: Section, name: str) -> IdentifierRule:
         gmail_dots=section.flag("gmail_dots"),
         plus_tags=section.flag("plus_tags"),
         exclusive=section.flag("exclusive"),
+        scoped_to_source=section.flag("scoped_to_source"),
+        max_values=section.whole("max_values", 1) if "max_values" in section else NO_CAP,
         links_visitors=section.number("links_visitors", 0.5, 0.999999)
         if "links_visitors" in section
         else None,
@@ -282,12 +276,17 @@ def _thresholds(section: Section) -> Thresholds:
 
 def _guards(section: Section) -> Guards:
     section.only(
-        "max_cluster_size", "max_birth_date_share", "min_birth_date_count", "max_changed_share"
+        "max_cluster_size",
+        "max_birth_date_share",
+        "min_birth_date_count",
+        "weak_bridge",
+        "max_changed_share",
     )
     return Guards(
         max_cluster_size=section.whole("max_cluster_size", 2),
         max_birth_date_share=section.number("max_birth_date_share", 0, 1),
         min_birth_date_count=section.whole("min_birth_date_count", 1),
+        weak_bridge=section.number("weak_bridge", 0, 1),
         max_changed_share=section.number("max_changed_share", 0, 1)
         if "max_changed_share" in section
         else 1.0,
@@ -343,6 +342,8 @@ def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
 
 def _found(section: Section) -> FoundRules:
     section.only("identifier", "identifier_rule", "identifier_comparison", "attribute_comparison")
+    for name in ("identifier_comparison", "attribute_comparison"):
+        check_comparison(section.section(name))
     rule = section.section("identifier_rule")
     rule.only("probability", "when")
     return FoundRules(
@@ -351,14 +352,4 @@ def _found(section: Section) -> FoundRules:
         identifier_probability=rule.number("probability", 0.5, 0.999999),
         identifier_comparison=json.dumps(section.plain("identifier_comparison")),
         attribute_comparison=json.dumps(section.plain("attribute_comparison")),
-    )
-
-
-def _splink(section: Section) -> SplinkRules:
-    section.only("floor", "max_training_records", "prior_pairs", "settings")
-    return SplinkRules(
-        floor=section.number("floor", 0, 1),
-        max_training_records=section.whole("max_training_records", 2),
-        prior_pairs=section.number("prior_pairs", 0, float("inf")),
-        settings_json=json.dumps(section.plain("settings"), sort_keys=True, default=str),
     )

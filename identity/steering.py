@@ -10,19 +10,12 @@ from datetime import datetime
 
 import duckdb
 
-from identity import configs, past, tables
+from identity import configs, tables
 from identity.configs import Config
-from identity.overrides import Override
 from identity.resolve import Progress, RunSummary, model_version, resolve
-from identity.rules import RulesError
 
 # Fewer changed records than this never stop a run: in a small company one decision is many percent.
 MIN_CHANGED = 25
-ROUNDS = 4
-
-
-class SteeringError(ValueError):
-    """What was asked for cannot be done; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def run(
     notes = []
     back = configs.rolled_back_to(con)
     if back is not None:
-        kept = configs.load(con, back[1])
+        kept = configs.load(con, back[1], config.rules)
         if kept is not None:
             if kept.config_hash != config.config_hash:
                 notes.append(
@@ -75,7 +68,7 @@ def run(
             overrides=config.overrides,
             progress=progress,
         )
-        return Steered(summary, (*notes, *_news(summary, is_changed=False)))
+        return Steered(summary, (*notes, *news_of(summary, is_changed=False)))
     return _guarded(con, config, last, run_id=run_id, now=now, progress=progress, notes=notes)
 
 
@@ -108,7 +101,7 @@ def _guarded(
             progress=progress,
         )
         if summary.is_written or summary.unchanged:
-            return Steered(summary, (*notes, *_news(summary, is_changed=True)))
+            return Steered(summary, (*notes, *news_of(summary, is_changed=True)))
         share = summary.changed / known
         configs.refuse(con, config.config_hash, version, summary.changed, share)
     refusal = (
@@ -127,7 +120,7 @@ def _guarded(
             progress=progress,
         )
         kept = "; until then the rules and decisions of the last run stay in force"
-        return Steered(summary, (*notes, *_news(summary, is_changed=False)), (refusal + kept,))
+        return Steered(summary, (*notes, *news_of(summary, is_changed=False)), (refusal + kept,))
     # the program decides differently now: there is no going back to what it did
     waiting = refusal + "; until then new records have no customer"
     return Steered(_as_it_was(con, config, run_id), tuple(notes), (waiting,))
@@ -177,131 +170,15 @@ def apply(
         purpose="apply",
         progress=progress,
     )
-    return Steered(summary, _news(summary, is_changed=True))
+    return Steered(summary, news_of(summary, is_changed=True))
 
 
-def rollback(
-    con: duckdb.DuckDBPyConnection,
-    to: str,
-    config: Config,
-    *,
-    run_id: str,
-    now: datetime,
-    progress: Progress | None = None,
-) -> Steered:
-    """Give every contact that is still there the customer that it had after run `to`.
-
-    `to` is a run's id, the beginning of it, or its number. Its rules and decisions are in force
-    from then on (today's rules, `config`, without decisions, if they were not kept); where today's
-    data would not lead to the same customers with them, decisions are added that do. Records that
-    came since are placed by the evidence. Raises SteeringError for an unknown run.
-    """
-    tables.create(con)
-    number = past.number_of(con, to)
-    if number is None:
-        raise SteeringError(f"no run goes by {to!r}; `mainstem identity runs` lists them")
-    target, config_hash = con.execute(
-        "select run_id, config_hash from identity.runs where run_number = ?", [number]
-    ).fetchall()[0]
-    config = configs.load(con, config_hash) or Config(config.rules)
-    pins: dict[str, Override] = {}
-
-    def is_exact(work: duckdb.DuckDBPyConnection, _: RunSummary) -> bool:
-        found = _pins(work, now, place=f"rollback to run {target}")
-        pins.update({pin.override_id: pin for pin in found})
-        return not found
-
-    for _ in range(ROUNDS):
-        try:
-            summary = resolve(
-                con,
-                config.rules,
-                run_id=run_id,
-                now=now,
-                overrides=(*config.overrides, *pins.values()),
-                purpose=configs.ROLLBACK + target,
-                like=number,
-                accept=is_exact,
-                progress=progress,
-            )
-        except RulesError as error:
-            # only its message: what a user reads is the innermost error
-            raise SteeringError(f"run {to} cannot be restored: {error}") from None
-        if summary.is_written:
-            notes = _news(summary, is_changed=True)
-            if pins:
-                notes += (f"{len(pins)} decisions were added to hold the former customers",)
-            return Steered(summary, notes)
-    raise SteeringError(
-        f"run {to} cannot be restored: today's records contradict it; nothing was changed."
-        " add overrides for the customers that matter"
-    )
-
-
-def _news(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
+def news_of(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
+    """Return what a run has to tell: decisions that wait, and what a change of rules did."""
     news = summary.warnings
     if is_changed and summary.is_written:
         news += (
-            f"identity: rules, decisions or model changed: {summary.changed:,} records have another"
+            f"rules, decisions or model changed: {summary.changed:,} records have another"
             f" customer ({summary.merges:,} merges, {summary.splits:,} splits)",
         )
     return news
-
-
-def _pins(work: duckdb.DuckDBPyConnection, now: datetime, *, place: str) -> list[Override]:
-    """Decisions that lead from what was found to the former customers; none if it is them.
-
-    Contacts of a former customer that fell apart, or met another one, are chained together; former
-    customers that met are kept apart, by one contact of each.
-    """
-    work.execute(
-        """
-        create or replace table former as
-        select f.node_key, f.customer_id, n.customer_id as found_id
-        from then_members as f
-        join new_ids as n using (node_key)
-        where f.node_key in (
-            select k.node_key from people as p join node_numbers as k on k.number = p.node_key)
-        """
-    )
-    pairs = work.execute(
-        """
-        with met as (
-            select found_id from former group by found_id having count(distinct customer_id) > 1
-        ),
-        troubled as (
-            select customer_id from former group by customer_id having count(distinct found_id) > 1
-            union
-            select customer_id from former semi join met using (found_id)
-        ),
-        heads as (
-            select found_id, customer_id, min(node_key) as node_key
-            from former
-            semi join met using (found_id)
-            group by all
-        )
-        select 'always_link', lag(node_key) over (
-            partition by customer_id order by node_key) as left_key, node_key
-        from former
-        semi join troubled using (customer_id)
-        qualify left_key is not null
-        union all
-        select 'never_link', l.node_key, r.node_key
-        from heads as l
-        join heads as r using (found_id)
-        where l.node_key < r.node_key
-        order by all
-        """
-    ).fetchall()
-    return [
-        Override(
-            action=action,
-            left=left,
-            right=right,
-            author="mainstem",
-            reason=place,
-            created_at=now,
-            place=place,
-        )
-        for action, left, right in pairs
-    ]

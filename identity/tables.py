@@ -148,7 +148,8 @@ def prepare(
         create or replace table new_edges as
         select
             left(sha256(concat_ws(' ', l.node_key, r.node_key, rule)), 32) as edge_id,
-            l.node_key as left_key, r.node_key as right_key, match_type, rule, match_weight, match_probability, evidence,
+            l.node_key as left_key, r.node_key as right_key, match_type, rule,
+            match_weight, match_probability, evidence,
             $1 as model_version, $2 as run_id, is_active, inactive_reason
         from (from pool union all by name from visitor_edges) as e
         join node_numbers as l on l.number = e.left_key
@@ -204,7 +205,13 @@ def prepare(
             from shared_devices as d
             join node_numbers as n on n.number = d.node_key
             union all
-            select 'crowded_key', rule, key, profiles, 'pairs by this key alone are not looked at'
+            select 'too_many_values', h.identifier_type, min(n.node_key), max(h.found),
+                'customer came apart into its surest parts'
+            from hoarders as h
+            join node_numbers as n on n.number = h.cluster_key
+            group by h.identifier_type, h.cluster_key
+            union all
+            select 'crowded_key', rule, keys || ' keys', profiles, 'too many pairs to look at'
             from crowded_keys
             union all
             select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'

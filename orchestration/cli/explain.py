@@ -50,12 +50,13 @@ def command(what: str, other: str | None, as_json: bool) -> None:
 
 def _explain_pair(home: Home, left: str, right: str, *, as_json: bool) -> None:
     from identity.between import between
-    from identity.rules import RulesError, read
+    from identity.configs import rules_in_force
+    from identity.sections import RulesError
     from orchestration.cli.explain_pair import show
 
     try:
         with attach_published(home.published) as con:
-            found = between(con, left, right, read(home.rules))
+            found = between(con, left, right, rules_in_force(con, home.rules))
     except (NotFoundError, RulesError) as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

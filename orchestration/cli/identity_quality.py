@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from identity import charts as drawing
-from identity import estimates, rules
+from identity import configs, estimates
 from identity import evaluate as scoring
 from identity import labels as label_file
 from identity.estimates import Estimate, Evaluation
@@ -153,7 +153,9 @@ def charts(out: Path | None) -> None:
     home = find_home()
     try:
         with attach_published(home.published) as con:
-            made = drawing.build(con, rules.read(home.rules), _evaluation(home, con))
+            made = drawing.build(
+                con, configs.rules_in_force(con, home.rules), _evaluation(home, con)
+            )
     except (LabelsError, RulesError) as error:
         print(f"mainstem: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

@@ -95,6 +95,8 @@ def _customers(console: Console, con: Any, outcome: dict[str, Any]) -> None:
             f"           against the truth labels: precision [bold]{score['precision']:.3f}[/],"
             f" recall [bold]{score['recall']:.3f}[/] (pairs), largest customer {score['largest_cluster']} records"
         )
+    for note in outcome.get("notes", ()):
+        console.print(Text(f"           {note}"))
 
 
 def _example(con: Any) -> str | None:

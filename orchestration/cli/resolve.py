@@ -192,14 +192,17 @@ def _show_columns(
 def _show(
     console: Console, found: FileReport, out: Path, pairs: Path | None, files: tuple[Path, ...]
 ) -> None:
-    several = found.records - found.customers
+    repeated = found.records - found.customers
+    most = f"; {found.largest_cluster:,} rows are of one person at most" if repeated else ""
     console.print(
-        f"\n[bold]{found.records:,} rows are [green]{found.customers:,}[/green] people[/]"
-        f"  ({several:,} rows are another one's again; the largest has {found.largest_cluster:,} rows)"
+        f"\n[bold]{_counted(found.records, 'row is', 'rows are')}"
+        f" [green]{_counted(found.customers, 'person', 'people')}[/green][/]"
+        f"  ({_counted(repeated, 'row repeats', 'rows repeat')} somebody{most})"
     )
     if found.blocked:
         console.print(
-            f"  {found.blocked:,} values link nobody: too many people share them, or they are placeholders"
+            f"  {_counted(found.blocked, 'value links', 'values link')} nobody:"
+            " too many people share it, or it stands for nothing"
         )
     console.print(f"  {found.seconds:.1f} s, {found.peak_memory_mb:,.0f} MB at most")
     if found.score is not None:
@@ -227,3 +230,7 @@ def _show(
         style="cyan",
         soft_wrap=True,
     )
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

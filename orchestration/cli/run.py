@@ -90,6 +90,7 @@ def execute(home: Home, progress: Progress, *, identity: str | None = None) -> d
         left_out=left_out,
         errors=errors,
         changed=facts.get("changed", 0),
+        notes=facts.get("notes", []),
         score=asdict(facts["score"]) if facts.get("score") else None,
         syncs={name: asdict(sync) for name, sync in facts.get("syncs", {}).items()},
         seconds=time.monotonic() - began,

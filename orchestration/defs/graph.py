@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from identity import configs, evaluate, steering
+from identity import configs, evaluate, rollback, steering
 from orchestration import sample
 from orchestration.defs import pictures
 from orchestration.runtime import Mainstem
@@ -82,6 +82,7 @@ def build() -> Any:
                 f"identifiers of type {unknown} link nobody: identity/rules.yml does not name it"
                 " (the type is the `identifier` in a staging column's meta)"
             )
+        mainstem.facts["notes"] = list(steered.notes)
         for note in steered.notes:
             mainstem.progress.say(note)
         for waiting in steered.left_out:
@@ -126,7 +127,7 @@ def _steer(
     if asked == "apply":
         how = steering.apply
     elif asked.startswith(configs.ROLLBACK):
-        how = partial(steering.rollback, to=asked.removeprefix(configs.ROLLBACK))
+        how = partial(rollback.rollback, to=asked.removeprefix(configs.ROLLBACK))
     steered: steering.Steered = how(
         con,
         config=config,

@@ -37,6 +37,23 @@ from identity.rules import RulesError, default_path, read
         ('earliest: "1900-01-02"', "earliest: soon", r"birth_dates\.earliest.*no date"),
         ("floor: 0.5", "flor: 0.5", r"splink\.flor.*did you mean `floor`"),
         ("gmail_dots: true", 'gmail_dots: "yes"', r"gmail_dots.*true or false"),
+        (
+            'blocking_rule: "l.email = r.email"',
+            'blocking_rule: "l.emial = r.emial"',
+            r"settings\.blocking_rules.*\[4\]\.blocking_rule.*`emial`; did you mean `email`",
+        ),
+        (
+            "label_for_charts: exact, m_probability: 0.83",
+            "label_for_charts: exact, m_probabilty: 0.83",
+            r"comparisons\[2\]\.comparison_levels\[2\]\.m_probabilty.*did you mean `m_probability`",
+        ),
+        (
+            "sex_l is null or sex_r",
+            "gender_l is null or gender_r",
+            r"comparisons\[6\]\.comparison_levels\[1\]\.sql_condition.*speaks of `gender`",
+        ),
+        ("link_type: dedupe_only", "linktype: dedupe_only", r"did you mean `link_type`"),
+        ("max_people: 5", "max_values: none", r"max_values.*must be a number"),
         ('- "0{6,}', '- "(0{6,}', r"identifiers\.phone\.blocked_patterns"),
         ("thresholds:", "thresholds: [", r"line \d+: not valid YAML"),
     ],

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity import past, steering
+from identity import past
 from identity.lookup import resolve_forward
+from identity.rollback import RollbackError
 from identity.rules import Rules, parse
 
 
@@ -74,10 +75,28 @@ def test_a_rollback_undoes_what_new_records_did_and_the_next_run_does_not_redo_i
     assert {key: w.ids()[key] for key in first} == first
 
 
+def test_a_rollback_holds_though_its_rules_are_read_no_more(warehouse: Any) -> None:
+    w = warehouse
+    for key in ("a:1", "a:2"):
+        w.contact(key, first_name="Ann", email="ann@lee.org")
+    w.decide("never_link", "a:1", "a:2")
+    w.steer()
+    first = w.ids()
+    w.overrides = ()
+    w.steer()
+    w.con.execute("update identity.configs set rules = 'version: 0'")
+    w.rollback(1)
+    assert w.ids() == first
+    w.con.execute("update identity.configs set rules = 'version: 0'")
+    w.contact("c:1", first_name="Cy", email="cy@fox.org")
+    w.steer()
+    assert {key: w.ids()[key] for key in first} == first
+
+
 def test_a_run_that_nobody_knows_cannot_be_restored(warehouse: Any) -> None:
     warehouse.contact("a:1", first_name="Ann")
     warehouse.steer()
-    with pytest.raises(steering.SteeringError, match="identity runs"):
+    with pytest.raises(RollbackError, match="identity runs"):
         warehouse.rollback(7)
 
 
