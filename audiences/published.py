@@ -16,6 +16,12 @@ class AudienceError(Exception):
     """There is no such audience, or nothing to be said of it; the message says what to do."""
 
 
+_TOLD = (
+    "audience_id", "description", "owner", "consent_purpose", "experiment_id", "max_size",
+    "declared_in", "sql",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Definition:
     """An audience as it was built last."""
@@ -28,9 +34,9 @@ class Definition:
     max_size: int | None
     declared_in: str
     sql: str
+    booked_at: datetime
     views: tuple[str, ...]
     """DDL of the views that `sql` reads and that are not published, parents first."""
-    booked_at: datetime
 
 
 @dataclass(frozen=True)
@@ -79,17 +85,20 @@ def definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:
     """All audiences, by name. Raises AudienceError if the file is older than audiences' books."""
     try:
         rows = con.execute(
-            """
-            select audience_id, description, owner, consent_purpose, experiment_id, max_size,
-                declared_in, sql, views, booked_at
+            f"""
+            select {", ".join(_TOLD)}, views, booked_at
             from audiences.definitions order by audience_id
             """
         ).fetchall()
     except duckdb.CatalogException:
         raise AudienceError("no audience is published yet: do `mainstem run` first") from None
     return [
-        Definition(*told, views=tuple(view["sql"] for view in views or ()), booked_at=booked_at)
-        for *told, views, booked_at in rows
+        Definition(
+            **dict(zip(_TOLD, row, strict=False)),
+            booked_at=row[9],
+            views=tuple(view["sql"] for view in row[8] or ()),
+        )
+        for row in rows
     ]
 
 

@@ -275,6 +275,10 @@ def choose(
         is_here = any(parent in selected for parent in parents)
         if is_here and all(parent in selected or is_fresh(parent) for parent in parents):
             chosen.append(test)
+            if test["resource_type"] == "unit_test" and parents[0] not in stale:
+                # `dbt build` runs a unit test with its model, and never alone
+                stale.add(parents[0])
+                chosen.append(nodes[parents[0]])
     return chosen
 
 
