@@ -42,7 +42,11 @@ class Books:
             def strftime(self, _: str) -> str:
                 return moment
 
-        model = {"name": "aud_a", "resource_type": "model", "fqn": ["mainstem", "audiences", "aud_a"]}
+        model = {
+            "name": "aud_a",
+            "resource_type": "model",
+            "fqn": ["mainstem", "audiences", "aud_a"],
+        }
         template = self._environment.from_string(
             self._text,
             globals={

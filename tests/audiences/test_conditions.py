@@ -156,8 +156,12 @@ def test_the_sql_selects_what_the_conditions_say(
     audience = declare(folder, {**HEAD, "all": condition})
     sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"\1", models.sql(audience))
     with duckdb.connect() as con:
-        con.execute("create table customer_360 (customer_id varchar, revenue double, country_code varchar)")
-        con.executemany("insert into customer_360 values (?, ?, ?)", [list(row.values()) for row in ROWS])
+        con.execute(
+            "create table customer_360 (customer_id varchar, revenue double, country_code varchar)"
+        )
+        con.executemany(
+            "insert into customer_360 values (?, ?, ?)", [list(row.values()) for row in ROWS]
+        )
         selected = {row[0] for row in con.execute(sql).fetchall()}
     assert selected == {row["customer_id"] for row in ROWS if holds({"all": condition}, row)}
 

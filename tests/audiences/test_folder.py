@@ -50,7 +50,9 @@ class Company:
             project["models"]["mainstem"][layer] = {"+schema": layer, "+materialized": "table"}
         (dbt / "dbt_project.yml").write_text(yaml.safe_dump(project), "utf-8")
         for layer, name in (("marts", "golden_customers"), ("canonical", "contacts")):
-            (dbt / "models" / layer / f"{name}.sql").write_text("select * from given.people", "utf-8")
+            (dbt / "models" / layer / f"{name}.sql").write_text(
+                "select * from given.people", "utf-8"
+            )
         with self.warehouse() as con:
             tables.create(con)
             con.execute("create schema given")
@@ -68,7 +70,11 @@ class Company:
     ) -> None:
         models = self.home.dbt_project / "models"
         (models / "audiences" / "aud_people.sql").write_text(sql, "utf-8")
-        audience = {"name": "aud_people", "description": description, "config": {"meta": meta or {}}}
+        audience = {
+            "name": "aud_people",
+            "description": description,
+            "config": {"meta": meta or {}},
+        }
         declared = {"name": "experiments", "config": {"meta": {"experiments": list(experiments)}}}
         for path, model in (
             (models / "audiences" / "aud_people.yml", audience),
@@ -113,7 +119,10 @@ def company(tmp_path: Path) -> Company:
 def test_an_audience_is_its_select(company: Company) -> None:
     (company.home.dbt_project / "models" / "audiences" / "aud_people.yml").unlink()
     assert all(result.is_good for result in company.build(["c1", "c2"]).values())
-    assert company.rows("select customer_id from audiences.membership order by 1") == [("c1",), ("c2",)]
+    assert company.rows("select customer_id from audiences.membership order by 1") == [
+        ("c1",),
+        ("c2",),
+    ]
     booked = company.rows("from audiences.membership_history order by all")
     assert {row[-1] for row in booked} == {"a run"}
     ((sql, owner),) = company.rows("select sql, owner from audiences.definitions")
@@ -164,7 +173,9 @@ def test_an_arm_is_for_ever(company: Company) -> None:
     assert len(first) == 100
     assert 30 < sum(variant == "control" for _, variant, _ in first) < 70
     # another share moves nobody, and whoever comes later is assigned by it
-    company.declare(meta={"experiment": "mails"}, experiments=({**EXPERIMENT, "control_share": 0.01},))
+    company.declare(
+        meta={"experiment": "mails"}, experiments=({**EXPERIMENT, "control_share": 0.01},)
+    )
     company.build([*everybody[:50], "c200"], golden=300)
     assert set(first) < set(company.rows(arms))
     company.build(everybody, golden=300)

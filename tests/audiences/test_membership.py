@@ -101,7 +101,9 @@ def test_a_merge_that_is_undone(books: Books) -> None:
     books.book("a", "b")
     books.merge("a", "b")
     books.book("b")
-    books.con.execute("update identity.crosswalk set customer_id = 'a' where node_key = 'node_of_a'")
+    books.con.execute(
+        "update identity.crosswalk set customer_id = 'a' where node_key = 'node_of_a'"
+    )
     books._happened("split", "b", "a")
     books.book("a", "b")
     assert books.members().keys() == {"a", "b"}
@@ -124,7 +126,9 @@ STEP = st.tuples(
 
 @settings(max_examples=30, deadline=None)
 @given(steps=st.lists(STEP, min_size=2, max_size=5))
-def test_the_books_always_add_up(new_books: type[Books], steps: list[tuple[list[str], Any]]) -> None:
+def test_the_books_always_add_up(
+    new_books: type[Books], steps: list[tuple[list[str], Any]]
+) -> None:
     books = new_books()
     with closing(books.con):
         for number in range(5):
