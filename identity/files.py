@@ -127,6 +127,8 @@ def _read_text(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenF
     notes = [note] if note else []
     columns = {f"f{i + 1}": "varchar" for i in range(len(headers))}
     try:
+        if encoding == "utf-16":
+            raise duckdb.InvalidInputException
         con.execute(
             f"""
             create table {table} as

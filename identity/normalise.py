@@ -3,8 +3,8 @@
 people(node_key, source_system, first_name, first_names VARCHAR[] (itself, its full forms, and how
 it reads in Latin letters), middle_name, last_name, last_names VARCHAR[], suffix, birth_date DATE,
 birth_text (YYYYMMDD, even of a date that is none), birth_year, sex (m or f), age, street,
-house_number, street_key (street and postcode or city), postcode, city, region, country_code, the
-names' initials and codes (first_initial, first_code, ...), whether everybody knows the first name
+house_number, street_name, street_key (street and postcode or city), postcode, city, region,
+country_code, the names' initials and codes (first_initial, first_code, ...), whether everybody knows the first name
 (first_is_name), and every column of contacts whose name starts with x_, folded): a row per contact
 that is not deleted. The firewall adds the contact points it lets through.
 """
@@ -171,6 +171,7 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
             age,
             street,
             nullif(regexp_extract(street, '[0-9]+'), '') as house_number,
+            nullif(trim(regexp_replace(street, '[0-9]+', '', 'g')), '') as street_name,
             street || '|' || coalesce(postcode, fold_name(city)) as street_key,
             postcode,
             fold_name(city) as city,

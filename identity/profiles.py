@@ -20,7 +20,7 @@ TOGETHER = (
     ("first_name", "first_names", "first_initial", "first_code", "first_is_name"),
     ("last_name", "last_names", "last_initial", "last_code"),
     ("birth_text", "birth_date", "birth_year"),
-    ("postcode", "street", "house_number", "street_key", "city", "region"),
+    ("postcode", "street", "house_number", "street_name", "street_key", "city", "region"),
 )
 LISTS = ("emails", "phones", "strong_ids")
 EMAIL = ("email", "email_local", "email_nick", "email_digits")

@@ -32,6 +32,7 @@ COLUMNS = (
     "street",
     "street_key",
     "house_number",
+    "street_name",
     "postcode",
     "city",
     "region",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 RECORDS_IN_BLOCKS = 50_000  # blocks of about so many records are looked at, per rule
 PAIRS_IN_BLOCKS = 100_000  # ... and so many of their pairs
 ROUNDS = 12
+# Pairs taken for granted: families are assumed to be there until the data shows that they are not.
+FEWEST_MATCHES, FEWEST_HOUSEHOLDS = 2.0, 20.0
 STEPS = 20
 SMALLEST = 1e-9
 DIGITS = 6
@@ -287,7 +289,7 @@ def _learn_shares(state: _State, blocks: Sequence[Patterns], all_pairs: float) -
         for b in blocks
     ]
     for _ in range(STEPS):
-        found = np.array([2.0, 2.0])
+        found = np.array([FEWEST_MATCHES, FEWEST_HOUSEHOLDS])
         for block, likelihood in zip(blocks, likelihoods, strict=True):
             if len(block.fresh):
                 found += (_posterior(state.shares, likelihood) @ block.fresh)[:2]
