@@ -5,10 +5,10 @@
   - the contract: customers that exist, each once, no more than `max_size`. An audience that breaks
     it is rolled back, the one of before stays, and the error says what is wrong;
   - audiences.membership, audiences.membership_history: who is in it, who came and who went;
-  - canonical.experiment_assignments: the arm of each member, once and for ever;
   - audiences.definitions: what it is, and the SELECT as it was run.
 
-  What is booked is the difference to what was booked before: repeating it books nothing.
+  The arms of members are assigned when all audiences are built (macros/experiments.sql). What is
+  booked is the difference to what was booked before: repeating it books nothing.
 #}
 
 {# The tables of the books: the project's on-run-start. #}
@@ -68,13 +68,12 @@ commit;
 
 {% macro book_audience() %}
     {% set customers = ref('golden_customers') %}
-    {% set experiments = ref('experiments') %}
+    {% do ref('experiments') %}
     {% if execute and is_audience(model) %}
         {% set meta = model.config.meta %}
         {% do check_audience(customers, meta) %}
         {% if meta.experiment %}{% do check_experiment(meta.experiment) %}{% endif %}
         {{ book_membership() }}
-        {% if meta.experiment %}{{ assign_experiment(meta.experiment, experiments) }}{% endif %}
 delete from audiences.definitions where audience_id = '{{ model.name }}';
 insert into audiences.definitions values (
     '{{ model.name }}', {{ text_literal(model.description) }}, {{ text_literal(meta.owner) }},

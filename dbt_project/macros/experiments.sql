@@ -49,23 +49,34 @@
     {% endif %}
 {% endmacro %}
 
-{# While the experiment runs, each member who has no arm yet gets one, and keeps it: the arm follows
-   from the salt and the customer's id, and a later change of the share moves nobody. #}
-{% macro assign_experiment(experiment_id, experiments) %}
-insert into {{ experiments.schema }}.experiment_assignments
+{# The project's on-run-end: while an experiment runs, each member of its audiences who has no arm yet
+   gets one, and keeps it: the arm follows from the salt and the customer's id, and a later change of
+   the share moves nobody. At the end and not in the audiences' hook, since two audiences may be under
+   one experiment, and are built side by side. #}
+{% macro assign_experiments() %}
+    {% if execute and load_relation(api.Relation.create(database=target.database, schema='canonical', identifier='experiments')) %}
+        {% for experiment_id, audiences in audiences_by_experiment().items() %}
+insert into canonical.experiment_assignments
+with members as (
+    select distinct customer_id from audiences.membership
+    where audience_id in ('{{ audiences | join("', '") }}')
+)
+
 select
     experiment.experiment_id,
-    member.customer_id,
+    members.customer_id,
     case
-        when {{ hash_fraction("experiment.salt || ':' || member.customer_id") }} < experiment.control_share then 'control'
+        when {{ hash_fraction("experiment.salt || ':' || members.customer_id") }} < experiment.control_share then 'control'
         else 'treatment'
     end,
     {{ booking_moment() }}
-from {{ this }} as member
-inner join {{ experiments }} as experiment
+from members
+inner join canonical.experiments as experiment
     on experiment.experiment_id = '{{ experiment_id }}' and experiment.is_running
-left join {{ experiments.schema }}.experiment_assignments as assigned
-    on experiment.experiment_id = assigned.experiment_id and member.customer_id = assigned.unit_id
+left join canonical.experiment_assignments as assigned
+    on experiment.experiment_id = assigned.experiment_id and members.customer_id = assigned.unit_id
 where assigned.unit_id is null
-order by member.customer_id;
+order by members.customer_id;
+        {% endfor %}
+    {% endif %}
 {% endmacro %}

@@ -191,6 +191,19 @@ def test_an_arm_is_for_ever(company: Company) -> None:
     ]
 
 
+def test_two_audiences_under_one_experiment_assign_each_customer_once(company: Company) -> None:
+    company.declare(meta={"experiment": "mails"})
+    folder = company.home.dbt_project / "models" / "audiences"
+    for suffix in (".sql", ".yml"):
+        text = (folder / f"aud_people{suffix}").read_text("utf-8")
+        (folder / f"aud_others{suffix}").write_text(text.replace("aud_people", "aud_others"), "utf-8")
+    company.build([f"c{number}" for number in range(20)])
+    assert company.rows(
+        "select count(*), count(distinct unit_id) from canonical.experiment_assignments"
+    ) == [(20, 20)]
+    assert company.rows("select audience_id from canonical.experiments") == [(None,)]
+
+
 def test_who_comes_before_or_after_the_experiment_has_no_arm(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
