@@ -18,7 +18,7 @@ from identity.agreement import compare, find_conflicts
 from identity.firewall import attach_identifiers
 from identity.normalise import build_people, load_macros
 from identity.quoting import quoted
-from identity.rules import Rules
+from identity.rules import Rules, may_overrule
 from identity.scoring import Level, Model, levels_of, read_model
 
 # What is shown of a comparison, as columns of canonical.contacts.
@@ -240,8 +240,12 @@ def _not_overruled(
     """Without those that the model overrules, as `judgement` does (there by entity, with the best
     of its profiles; here by record).
     """
-    limits = {r.name: r.unless_probability for r in rules.conflicts if r.unless_probability}
     model = read_model(work, source)
+    limits = {
+        rule.name: rule.unless_probability
+        for rule in rules.conflicts
+        if model is not None and may_overrule(rule, model.families)
+    }
     if model is None or not limits or not found:
         return found
     kept = []
@@ -250,6 +254,6 @@ def _not_overruled(
         total = model.total(
             sum(level.weight for level in levels), sum(level.household for level in levels)
         )
-        if 1 / (1 + math.pow(2, -total)) < limits.get(veto[2], 2.0):
+        if 1 / (1 + math.pow(2, -total)) < (limits.get(veto[2]) or 2.0):
             kept.append(veto)
     return kept

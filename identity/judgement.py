@@ -13,7 +13,7 @@ import duckdb
 
 from identity.patterns import columns_of, known_levels, level_case
 from identity.quoting import quoted, text
-from identity.rules import Rules
+from identity.rules import Rules, may_overrule
 from identity.training import SMALLEST, Model
 
 
@@ -24,8 +24,14 @@ def overrule(
 
     Looks at the profiles of the two records' entities, the pair of profiles that agrees best.
     """
-    limits = [(r.name, r.unless_probability) for r in rules.conflicts if r.unless_probability]
-    if model is None or not limits:
+    if model is None:
+        return
+    limits = [
+        (rule.name, rule.unless_probability)
+        for rule in rules.conflicts
+        if may_overrule(rule, model.families)
+    ]
+    if not limits:
         return
     comparisons = model.settings["comparisons"]
     columns = sorted(set[str]().union(*(columns_of(c) for c in comparisons)))

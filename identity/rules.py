@@ -78,6 +78,7 @@ class ConflictRule:
     when: str
     unless_shared: tuple[str, ...] = ()
     unless_probability: float | None = None
+    while_families_below: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,17 @@ class Rules:
     def of_strength(self, *strengths: Strength) -> tuple[str, ...]:
         """Return the identifier types with one of these strengths."""
         return tuple(i.identifier_type for i in self.identifiers if i.strength in strengths)
+
+
+def may_overrule(rule: ConflictRule, families: float | None) -> bool:
+    """Whether the model has a say in this conflict, in data with so many pairs of one household for
+    each entity (None: nobody knows).
+    """
+    if rule.unless_probability is None:
+        return False
+    return rule.while_families_below is None or (
+        families is not None and families < rule.while_families_below
+    )
 
 
 def default_path() -> Path:
@@ -329,13 +341,16 @@ def _exact_rule(section: Section, types: tuple[str, ...]) -> ExactRule:
 
 
 def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
-    section.only("name", "when", "unless_shared", "unless_probability")
+    section.only("name", "when", "unless_shared", "unless_probability", "while_families_below")
     return ConflictRule(
         name=section.text("name"),
         when=section.text("when"),
         unless_shared=section.texts("unless_shared", types),
         unless_probability=section.number("unless_probability", 0.5, 1)
         if "unless_probability" in section
+        else None,
+        while_families_below=section.number("while_families_below", 0, float("inf"))
+        if "while_families_below" in section
         else None,
     )
 

@@ -23,10 +23,13 @@ class Level:
 
 @dataclass(frozen=True)
 class Model:
-    """The last run's model: log2 odds of one person, and of one household, for two at random."""
+    """The last run's model: log2 odds of one person, and of one household, for two at random, and
+    pairs of one household for each entity.
+    """
 
     start: float
     household_start: float | None
+    families: float | None
     comparisons: dict[str, list[Level]]
 
     def total(self, weight: float, household: float) -> float:
@@ -40,16 +43,17 @@ def read_model(work: duckdb.DuckDBPyConnection, source: str) -> Model | None:
     """Return the model of the last run that `source` (a quoted database name) has, if any."""
     rows = work.execute(
         f"""
-        select comparison, label, sql_condition, is_null_level, match_weight, household_weight
+        select comparison, label, sql_condition, is_null_level, match_weight, household_weight,
+            u_probability
         from {source}.identity.model
         order by comparison, level
         """
     ).fetchall()
     comparisons: dict[str, list[Level]] = {}
-    start: tuple[float, float | None] | None = None
-    for name, label, condition, is_null, weight, household in rows:
+    start: tuple[float, float | None, float | None] | None = None
+    for name, label, condition, is_null, weight, household, u in rows:
         if name == PRIOR:
-            start = (float(weight), household)
+            start = (float(weight), household, u)
             continue
         known = (0.0, 0.0) if is_null else (float(weight), float(household or 0.0))
         comparisons.setdefault(name, []).append(Level(label, condition, *known))

@@ -32,7 +32,7 @@ RECORDS_IN_BLOCKS = 50_000  # blocks of about so many records are looked at, per
 PAIRS_IN_BLOCKS = 100_000  # ... and so many of their pairs
 ROUNDS = 12
 # Pairs taken for granted: families are assumed to be there until the data shows that they are not.
-FEWEST_MATCHES, FEWEST_HOUSEHOLDS = 2.0, 20.0
+FEWEST_MATCHES, FEWEST_HOUSEHOLDS = 2.0, 5.0
 STEPS = 20
 SMALLEST = 1e-9
 DIGITS = 6
@@ -59,12 +59,14 @@ BASES = {
 class Model:
     """Settings for Splink with m, u and the share of pairs that match; `household` says for each
     comparison how often two people of one household agree (by level, None: as strangers do), and
-    `households_per_match` how many such pairs there are for each that matches.
+    `households_per_match` how many such pairs there are for each that matches, `families` for each
+    entity.
     """
 
     settings: dict[str, Any]
     household: dict[str, tuple[float | None, ...]]
     households_per_match: float
+    families: float
 
 
 @dataclass
@@ -128,7 +130,12 @@ def train(
         for level in levels:
             level.pop("fixed", None)
     settings["probability_two_random_records_match"] = float(state.shares[0])
-    return Model(settings, household, float(state.shares[1] / state.shares[0]))
+    return Model(
+        settings,
+        household,
+        households_per_match=float(state.shares[1] / state.shares[0]),
+        families=float(state.shares[1] * all_pairs / max(entities, 1)),
+    )
 
 
 def household_weight(model: Model, columns: set[str]) -> str:
