@@ -110,7 +110,9 @@ def without_sample(settings: str) -> str:
 def without_experiments(declared: str) -> str:
     """The text of a model's YAML without the sample's experiments: they would hold people out."""
     declared = re.sub(r", experiment: \w+", "", declared)
-    return re.sub(r"^( +)experiments:\n(?:\1  .*\n)+", r"\1experiments: []\n", declared, flags=re.MULTILINE)
+    return re.sub(
+        r"^( +)experiments:\n(?:\1  .*\n)+", r"\1experiments: []\n", declared, flags=re.MULTILINE
+    )
 
 
 def find_dbt_project(folder: Path) -> TheirProject | None:

@@ -196,7 +196,9 @@ def test_two_audiences_under_one_experiment_assign_each_customer_once(company: C
     folder = company.home.dbt_project / "models" / "audiences"
     for suffix in (".sql", ".yml"):
         text = (folder / f"aud_people{suffix}").read_text("utf-8")
-        (folder / f"aud_others{suffix}").write_text(text.replace("aud_people", "aud_others"), "utf-8")
+        (folder / f"aud_others{suffix}").write_text(
+            text.replace("aud_people", "aud_others"), "utf-8"
+        )
     company.build([f"c{number}" for number in range(20)])
     assert company.rows(
         "select count(*), count(distinct unit_id) from canonical.experiment_assignments"

@@ -124,7 +124,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps=st.lists(STEP, min_size=2, max_size=5))
 def test_the_books_always_add_up(
     new_books: type[Books], steps: list[tuple[list[str], Any]]

@@ -70,9 +70,10 @@ def test_loyalty_tier_changes(road: Any) -> None:
     by_hand = set()
     for customer, held in by_customer.items():
         held.sort()
-        if len(held) > 1 and held[-1][1] != held[-2][1]:
-            if AS_OF.date() - held[-1][0] < timedelta(days=180):
-                by_hand.add(customer)
+        if len(held) < 2 or AS_OF.date() - held[-1][0] >= timedelta(days=180):
+            continue
+        if held[-1][1] != held[-2][1]:
+            by_hand.add(customer)
     assert members(road, "loyalty_tier_change") == by_hand & golden(road)
 
 
@@ -137,7 +138,9 @@ def test_birthdays(road: Any) -> None:
     days = {(AS_OF + timedelta(days=n)).strftime("%m-%d") for n in range(15)}
     by_hand = {
         customer
-        for customer, born in road.query("select customer_id, birth_date from marts.golden_customers")
+        for customer, born in road.query(
+            "select customer_id, birth_date from marts.golden_customers"
+        )
         if born and f"{born:%m-%d}" in days
     }
     assert members(road, "birthday_soon") == by_hand
