@@ -1,13 +1,14 @@
 """A full identity run against bare Splink on the same records: time, memory and how right each is.
 
-    python -m benchmarks.identity [--records N] [--without-bare] [--memory GB]
+    python -m benchmarks.identity [--records N] [--new N] [--without-bare] [--memory GB]
 
 Generates N (a million) contacts of four sources with the sample's kinds of trouble. Ours is
 `resolve` on a warehouse file: normalising, firewall, exact evidence, training, Splink, clustering,
 stable ids, history, all tables written. Bare is what a competent user would write in Splink 5:
 predict and cluster with the blocking rules, comparisons and threshold of identity/rules.yml, on
 columns normalised beforehand, in a DuckDB file. Each side runs in a process of its own with the
-same threads and memory limit. Ends with one JSON line.
+same threads and memory limit. Then N (ten thousand) more contacts come, and are resolved against the
+others by an incremental run, in a process of its own, too. Ends with one JSON line.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from identity.evaluate import Score, evaluate
 from identity.rules import default_path, read
 
 RECORDS = 1_000_000
+NEW = 10_000
 THREADS = 2
 LIMIT_SECONDS = 3_600
 NOW = datetime(2026, 7, 1)
@@ -53,15 +55,68 @@ def ours(folder: Path, memory: str) -> dict[str, Any]:
 
     con = connected(folder / "warehouse.duckdb", memory)
     rules = read(default_path())
-    measured = measure(lambda: resolve(con, rules, run_id="run-1", now=NOW))
+
+    def resolve_and_write() -> Any:
+        summary = resolve(con, rules, run_id="run-1", now=NOW)
+        con.execute("checkpoint")
+        return summary
+
+    measured = measure(resolve_and_write)
     summary = measured.pop("result")
-    con.execute("checkpoint")
     return {
         **measured,
         "steps": summary.seconds,
         "edges": summary.edges,
         **quality(evaluate(con, "truth")),
     }
+
+
+def added(folder: Path, memory: str) -> dict[str, Any]:
+    """What it takes to resolve the contacts that were held back, against all others."""
+    from identity.resolve import resolve
+
+    con = connected(folder / "warehouse.duckdb", memory)
+    rules = read(default_path())
+    con.execute(
+        """
+        insert into canonical.contacts by name from held_contacts;
+        insert into canonical.identifiers by name from held_identifiers;
+        checkpoint
+        """
+    )
+
+    def resolve_and_write() -> Any:
+        summary = resolve(con, rules, run_id="run-2", now=NOW)
+        con.execute("checkpoint")
+        return summary
+
+    measured = measure(resolve_and_write)
+    summary = measured.pop("result")
+    if summary.scope is None:
+        sys.exit(f"the run was not incremental: {summary.notes}")
+    return {
+        **measured,
+        "steps": summary.seconds,
+        "scope": summary.scope.in_words(),
+        **quality(evaluate(con, "truth")),
+    }
+
+
+def hold_back(con: duckdb.DuckDBPyConnection, new: int) -> None:
+    """Put contacts aside that come later."""
+    con.execute(
+        f"""
+        create table held_contacts as
+        from canonical.contacts order by hash(contact_key), contact_key limit {int(new)};
+        create table held_identifiers as
+        from canonical.identifiers
+        where node_key in (select contact_key from held_contacts);
+        delete from canonical.contacts
+        where contact_key in (select contact_key from held_contacts);
+        delete from canonical.identifiers
+        where node_key in (select contact_key from held_contacts)
+        """
+    )
 
 
 def normalised(folder: Path, memory: str) -> dict[str, Any]:
@@ -163,7 +218,13 @@ def measure(work: Callable[[], Any]) -> dict[str, Any]:
     }
 
 
-SIDES = {"ours": ours, "normalised": normalised, "bare": bare, "explained": explained}
+SIDES = {
+    "ours": ours,
+    "added": added,
+    "normalised": normalised,
+    "bare": bare,
+    "explained": explained,
+}
 
 
 def in_process(side: str, folder: Path, memory: str) -> dict[str, Any]:
@@ -189,6 +250,7 @@ def main() -> None:
     """Generate, measure each side, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--records", type=int, default=RECORDS)
+    parser.add_argument("--new", type=int, default=NEW, help="contacts of the incremental run")
     parser.add_argument("--scale", type=float, default=1.0, help="times the records")
     parser.add_argument("--memory", default="3GB", help="DuckDB's memory limit, on both sides")
     parser.add_argument("--without-bare", action="store_true")
@@ -203,10 +265,12 @@ def main() -> None:
     try:
         began = time.monotonic()
         with connected(folder / "warehouse.duckdb", options.memory) as con:
-            generate(con, records)
+            generate(con, records + options.new)
+            hold_back(con, options.new)
         print(f"generated {records:,} records in {time.monotonic() - began:.1f} s", flush=True)
         found = {}
         sides = ["ours", "explained"] + ([] if options.without_bare else ["normalised", "bare"])
+        sides.append("added")
         for side in sides:
             found[side] = in_process(side, folder, options.memory)
             print(f"{side}: {json.dumps(found[side])}", flush=True)
@@ -224,9 +288,19 @@ def report(records: int, found: dict[str, Any]) -> dict[str, Any]:
         **{k: mine[k] for k in ("f1", "precision", "recall", "largest_cluster")},
         "explain_seconds": found["explained"]["seconds"],
     }
-    ratios = {}
+    later = found["added"]
+    figures |= {
+        "incremental_seconds": later["seconds"],
+        "incremental_cpu_seconds": later["cpu_seconds"],
+        "incremental_peak_memory_mb": later["peak_memory_mb"],
+        "incremental_f1": later["f1"],
+    }
+    ratios = {
+        "incremental_vs_full": round(later["seconds"] / mine["seconds"], 3),
+        "incremental_vs_full_cpu": round(later["cpu_seconds"] / mine["cpu_seconds"], 3),
+    }
     if other:
-        ratios = {
+        ratios |= {
             "full_vs_bare_splink": round(mine["seconds"] / other["seconds"], 2),
             "full_vs_bare_splink_cpu": round(mine["cpu_seconds"] / other["cpu_seconds"], 2),
         }

@@ -1,13 +1,16 @@
 """Which pairs are looked at: blocking rules as keys, none of which too many records share.
 
 A rule that asks for equal columns (`l.a = r.a and l.b = r.b`) becomes a 64-bit key of its own; a
-key shared by so many profiles that its pairs would outgrow the data is skipped and counted in
-crowded_keys(rule, keys, profiles), so that pairs grow with the records, never with their square.
+key shared by so many profiles that its pairs would outgrow the data is skipped and kept in
+crowded_keys(name, hash, rule, profiles), so that pairs grow with the records, never with their
+square.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -36,59 +39,122 @@ def blocking_rules(rules: Rules) -> list[dict[str, str]]:
     return found
 
 
-def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Add the keys to `profiles`; create `crowded_keys`."""
-    given = _given(rules)
-    keyed = {i: c for i, r in enumerate(given) if (c := _equal_columns(r)) is not None}
-    keys = []
-    for index, columns in keyed.items():
-        keys.append(f"{_hash([left for left, _ in columns])} as {_key(index, 'l', columns)}")
-        if _key(index, "l", columns) != _key(index, "r", columns):
-            keys.append(f"{_hash([right for _, right in columns])} as {_key(index, 'r', columns)}")
-    work.execute(
-        f"create or replace table profiles as select *{''.join(', ' + k for k in keys)} from profiles"
-    )
-    work.execute(
-        "create or replace table crowded_keys (rule varchar, keys bigint, profiles bigint)"
-    )
-    for index, columns in keyed.items():
-        _skip_crowded(work, given[index], index, columns)
+def keyed_columns(rules: Rules) -> dict[int, list[tuple[str, str]]]:
+    """Return the columns (left, right) of each rule that asks for equal columns, by its number."""
+    return {i: c for i, r in enumerate(_given(rules)) if (c := _equal_columns(r)) is not None}
 
 
-def _skip_crowded(
-    work: duckdb.DuckDBPyConnection, rule: str, index: int, columns: list[tuple[str, str]]
-) -> None:
-    left, right = _key(index, "l", columns), _key(index, "r", columns)
-    work.execute(
-        f"""
-        create or replace table crowds as
-        with sizes as (
-            select {left} as key, count(*) as profiles
-            from profiles where {left} is not null group by all
-        ),
-        -- the smallest first: what they add up to is what the rule costs
-        running as (
-            select key, profiles, sum(profiles * profiles / 2) over (order by profiles range
-                unbounded preceding) as pairs
-            from sizes
-            where profiles > 1
+def has_only_keys(rules: Rules) -> bool:
+    """Return whether every rule asks for equal columns, so that keys find all of its pairs."""
+    return len(keyed_columns(rules)) == len(_given(rules))
+
+
+def keys_of(index: int, columns: list[tuple[str, str]]) -> tuple[str, str]:
+    """Return the names of a rule's keys in `profiles`: what is joined on the left and the right."""
+    return _key(index, "l", columns), _key(index, "r", columns)
+
+
+def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> list[str]:
+    """Add the keys to `profiles`; return their names."""
+    keys: dict[str, str] = {}
+    for index, columns in keyed_columns(rules).items():
+        left, right = keys_of(index, columns)
+        keys[left] = _hash([name for name, _ in columns])
+        keys[right] = _hash([name for _, name in columns])
+    added = "".join(f", {how} as {name}" for name, how in keys.items())
+    work.execute(f"create or replace table profiles as select *{added} from profiles")
+    return list(keys)
+
+
+def keep_keys(work: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+    """Create profile_keys(entity_key, ...): the keys of each profile, crowded ones and all."""
+    columns = ", ".join(["entity_key", *keys])
+    work.execute(f"create or replace table profile_keys as select {columns} from profiles")
+
+
+def find_limits(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, int]:
+    """Return how many profiles may share a key of each rule, by the name of its left key.
+
+    Keys are let in from the smallest up, as long as their pairs stay within what the rule may cost.
+    """
+    limits = {}
+    for index, columns in keyed_columns(rules).items():
+        left, _ = keys_of(index, columns)
+        budget, total, smallest_out = work.execute(
+            f"""
+            with sizes as (
+                select {left} as key, count(*) as profiles
+                from profiles where {left} is not null group by all
+            ),
+            -- the smallest first: what they add up to is what the rule costs
+            running as (
+                select profiles, sum(profiles * profiles / 2) over (order by profiles range
+                    unbounded preceding) as pairs
+                from sizes
+                where profiles > 1
+            ),
+            budgets as (
+                select greatest({FEWEST_PAIRS},
+                    {PAIRS_PER_PROFILE} * (select count(*) from profiles)) as budget
+            )
+            select
+                any_value(budget),
+                coalesce(max(pairs) filter (pairs <= budget), 0),
+                min(profiles) filter (pairs > budget)
+            from budgets
+            left join running on true
+            """
+        ).fetchall()[0]
+        # a key that comes later has what is left of the budget for itself
+        limits[left] = (
+            int(smallest_out) - 1
+            if smallest_out is not None
+            else max(1, math.isqrt(int(2 * (budget - total))))
         )
-        select key, profiles
-        from running
-        where pairs > greatest({FEWEST_PAIRS}, {PAIRS_PER_PROFILE} * (select count(*) from profiles))
-        """
-    )
-    if not work.execute("select count(*) from crowds").fetchall()[0][0]:
-        return
+    return limits
+
+
+def skip_crowded(work: duckdb.DuckDBPyConnection, rules: Rules, limits: Mapping[str, int]) -> None:
+    """Take keys that more profiles share than `limits` allow out of `profiles`; create
+    `crowded_keys`.
+    """
+    create_crowded(work)
+    for index, columns in keyed_columns(rules).items():
+        left, right = keys_of(index, columns)
+        work.execute(
+            f"""
+            create or replace table crowds as
+            select {left} as key, count(*) as profiles
+            from profiles
+            where {left} is not null
+            group by all
+            having count(*) > $1
+            """,
+            [limits[left]],
+        )
+        if not work.execute("select count(*) from crowds").fetchall()[0][0]:
+            continue
+        work.execute(
+            "insert into crowded_keys select $1, key, $2, profiles from crowds",
+            [left, _given(rules)[index]],
+        )
+        for key in dict.fromkeys((left, right)):
+            work.execute(
+                f"update profiles set {key} = null where {key} in (select key from crowds)"
+            )
+
+
+def create_crowded(work: duckdb.DuckDBPyConnection) -> None:
+    """Create `crowded_keys`, empty: which key of which rule is skipped, and how many share it."""
     work.execute(
-        """
-        insert into crowded_keys
-        select $1, count(*), sum(profiles) from crowds having count(*) > 0
-        """,
-        [rule],
+        "create or replace table crowded_keys"
+        " (name varchar, hash ubigint, rule varchar, profiles bigint)"
     )
-    for key in dict.fromkeys((left, right)):
-        work.execute(f"update profiles set {key} = null where {key} in (select key from crowds)")
+
+
+def rule_of(rules: Rules, index: int) -> str:
+    """Return the text of a blocking rule."""
+    return _given(rules)[index]
 
 
 def _given(rules: Rules) -> list[str]:

@@ -14,8 +14,8 @@ LEAST_FIRST_NAMES, LEAST_LAST_NAMES, LEAST_LENGTH = 2, 1, 3
 
 
 def fill_names(work: duckdb.DuckDBPyConnection) -> None:
-    """Fill what is missing of the names in `people` from `people.email`; create email_names(email,
-    first_name, last_name).
+    """Fill what is missing of the names in `people` from `people.email` with `frequent_names`; create
+    email_names(email, first_name, last_name), and unnamed: the filled rows as they were.
     """
     _read_names(work)
     work.execute(
@@ -51,6 +51,9 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
         """
     )
     work.execute(
+        "create or replace table unnamed as from people semi join named_people using (node_key)"
+    )
+    work.execute(
         """
         create or replace table people as
         from people anti join named_people using (node_key)
@@ -60,24 +63,33 @@ def fill_names(work: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _read_names(work: duckdb.DuckDBPyConnection) -> None:
+def count_names(work: duckdb.DuckDBPyConnection) -> None:
+    """Create frequent_names(kind, name, written, n): the names that are common enough in `people`."""
     work.execute(
         f"""
+        create or replace table frequent_names as
+        select 'first' as kind, first_name as name, first_name as written, count(*) as n
+        from people
+        where length(first_name) >= {LEAST_LENGTH}
+        group by all
+        having count(*) >= {LEAST_FIRST_NAMES}
+        union all
+        select 'last', replace(last_name, ' ', ''), min(last_name), count(*)
+        from people
+        where length(last_name) >= {LEAST_LENGTH}
+        group by replace(last_name, ' ', '')
+        having count(*) >= {LEAST_LAST_NAMES}
+        """
+    )
+
+
+def _read_names(work: duckdb.DuckDBPyConnection) -> None:
+    work.execute(
+        """
         create or replace table email_names as
-        with firsts as (
-            select first_name as name, count(*) as n
-            from people
-            where length(first_name) >= {LEAST_LENGTH}
-            group by all
-            having count(*) >= {LEAST_FIRST_NAMES}
-        ),
+        with firsts as (select name, n from frequent_names where kind = 'first'),
         lasts as (
-            select replace(last_name, ' ', '') as name, any_value(last_name) as last_name,
-                count(*) as n
-            from people
-            where length(last_name) >= {LEAST_LENGTH}
-            group by replace(last_name, ' ', '')
-            having count(*) >= {LEAST_LAST_NAMES}
+            select name, written as last_name, n from frequent_names where kind = 'last'
         ),
         addresses as (
             select distinct email, fold_name(regexp_replace(email_local, '[0-9]+', ' ', 'g')) as words

@@ -23,9 +23,11 @@ def link_exactly(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     compare(work, "candidates", "agreements")
     work.execute(
         """
-        create or replace table exact_edges (
-            left_key bigint, right_key bigint, rule varchar, probability double, shared varchar
-        )
+        create or replace table exact_edges as
+        select left_key, right_key, ''::varchar as rule, 0::double as probability,
+            ''::varchar as shared
+        from candidates
+        limit 0
         """
     )
     for rule in rules.exact_rules:

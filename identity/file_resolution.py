@@ -24,8 +24,9 @@ from identity.files import FileError, Given, read_files
 from identity.findings import Findings, find_out
 from identity.intake import KEY, add_findings, build_contacts
 from identity.normalise import EXTRA, load_macros
-from identity.resolve import Progress, resolve
+from identity.resolve import resolve
 from identity.rules import ExactRule, Rules
+from identity.summary import Progress
 
 OnColumns = Callable[[Given, tuple[Column, ...], str | None], None]
 
@@ -109,6 +110,7 @@ def resolve_files(
         with_findings(rules, findings),
         run_id="file",
         now=now or datetime.now(UTC),
+        keeps_state=False,
         progress=progress,
     )
     largest = con.execute(

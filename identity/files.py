@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,35 +116,33 @@ def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> Giv
 
 
 def _read_text(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenFile:
-    encoding, note = _encoding(path)
-    with path.open(encoding=encoding, newline="", errors="replace") as lines:
-        sample = lines.read(CHUNK_BYTES)
-    first = next((line for line in sample.splitlines() if line.strip()), "")
-    if not first or "\x00" in sample:
-        raise FileError(f"{path} is not a text file with columns; CSV, TSV and Parquet can be read")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
-    headers = tuple(
-        h.strip().strip("\ufeff") for h in next(csv.reader([first], delimiter=delimiter))
-    )
-    notes = [note] if note else []
-    columns = {f"f{i + 1}": "varchar" for i in range(len(headers))}
-    try:
-        if encoding == "utf-16":
-            raise duckdb.InvalidInputException
-        con.execute(
-            f"""
-            create table {table} as
-            select row_number() over () as position, *
-            from read_csv($1, delim = $2, quote = '"', escape = '"', header = true, columns = $3,
-                auto_detect = false, null_padding = true, parallel = false, encoding = $4,
-                max_line_size = 16000000)
-            """,
-            [str(path), delimiter, columns, "latin-1" if encoding == "latin-1" else "utf-8"],
-        )
-    except duckdb.Error:
-        # ragged rows, stray quotes, UTF-16: slower, but every row comes in
-        con.execute(f"drop table if exists {table}")
-        notes += _read_ragged(con, path, table, encoding, delimiter, len(headers))
+    with tempfile.TemporaryDirectory() as folder:
+        text, notes = _as_utf8(path, Path(folder))
+        with text.open(encoding="utf-8-sig", newline="") as lines:
+            sample = lines.read(CHUNK_BYTES)
+        first = next((line for line in sample.splitlines() if line.strip()), "")
+        if not first or "\x00" in sample:
+            raise FileError(
+                f"{path} is not a text file with columns; CSV, TSV and Parquet can be read"
+            )
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
+        headers = tuple(h.strip() for h in next(csv.reader([first], delimiter=delimiter)))
+        columns = {f"f{i + 1}": "varchar" for i in range(len(headers))}
+        try:
+            con.execute(
+                f"""
+                create table {table} as
+                select row_number() over () as position, *
+                from read_csv($1, delim = $2, quote = '"', escape = '"', header = true,
+                    columns = $3, auto_detect = false, null_padding = true, parallel = false,
+                    max_line_size = 16000000)
+                """,
+                [str(text), delimiter, columns],
+            )
+        except duckdb.Error:
+            # ragged rows, stray quotes: slower, but every row comes in
+            con.execute(f"drop table if exists {table}")
+            notes += _read_ragged(con, text, table, delimiter, len(headers))
     rows = _rows(con, table)
     if rows == 0:
         raise FileError(f"{path} has a header and no rows")
@@ -153,19 +153,14 @@ def _read_text(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenF
 
 
 def _read_ragged(
-    con: duckdb.DuckDBPyConnection,
-    path: Path,
-    table: str,
-    encoding: str,
-    delimiter: str,
-    width: int,
+    con: duckdb.DuckDBPyConnection, path: Path, table: str, delimiter: str, width: int
 ) -> list[str]:
     import pyarrow as pa
 
     columns: list[list[str | None]] = [[] for _ in range(width)]
     odd = 0
     csv.field_size_limit(1 << 24)
-    with path.open(encoding=encoding, newline="", errors="replace") as lines:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.reader((line.replace("\x00", "") for line in lines), delimiter=delimiter)
         next(rows, None)
         for row in rows:
@@ -183,21 +178,42 @@ def _read_ragged(
     return [f"{odd} rows had another number of columns than the header"] if odd else []
 
 
-def _encoding(path: Path) -> tuple[str, str | None]:
-    """Return the encoding of a text file, and a note if it is an unusual one."""
+def _as_utf8(path: Path, folder: Path) -> tuple[Path, list[str]]:
+    """The file itself, or a copy in UTF-8 of one that is something else; and what to say of it."""
     with path.open("rb") as content:
         start = content.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16", "read as UTF-16"
-        content.seek(0)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            while chunk := content.read(CHUNK_BYTES):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "latin-1", "not UTF-8: read as Latin-1 (ISO-8859-1)"
-    return ("utf-8-sig" if start.startswith(codecs.BOM_UTF8) else "utf-8"), None
+        if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            content.seek(0)
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            try:
+                while chunk := content.read(CHUNK_BYTES):
+                    decoder.decode(chunk)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                return _mended(path, folder)
+            return path, []
+    copy = folder / "text"
+    with (
+        path.open(encoding="utf-16", newline="", errors="replace") as lines,
+        copy.open("w", encoding="utf-8", newline="") as out,
+    ):
+        shutil.copyfileobj(lines, out)
+    return copy, ["read as UTF-16"]
+
+
+def _mended(path: Path, folder: Path) -> tuple[Path, list[str]]:
+    """A copy whose lines are all UTF-8: programs that append to a file may write another encoding."""
+    copy = folder / "text"
+    odd = 0
+    with path.open("rb") as lines, copy.open("wb") as out:
+        for line in lines:
+            try:
+                line.decode("utf-8")
+                out.write(line)
+            except UnicodeDecodeError:
+                odd += 1
+                out.write(line.decode("cp1252", errors="replace").encode())
+    return copy, [f"{odd} lines are not UTF-8: read as Windows-1252"]
 
 
 def _distinct(headers: Iterable[str]) -> list[str]:

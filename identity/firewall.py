@@ -8,6 +8,8 @@ through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from identity.quoting import text
@@ -21,9 +23,18 @@ SPELLINGS = 8
 FEWEST_PEOPLE, UNUSUAL = 5, 3
 
 
-def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+def block_values(
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    usual: Mapping[str, int] | None = None,
+    all_ids: str = "ids",
+) -> None:
     """Decide which values link nobody, from the rules' lists and from how many people carry each
-    value.
+    value of `ids`.
+
+    Creates usual(identifier_type, usual_people), how many people a value of each type has at most,
+    unless it is given: the model keeps it. `all_ids` is the table of all that their carriers have,
+    if `ids` is not.
     """
     work.execute("create or replace table blocked_values (identifier_type varchar, value varchar)")
     work.execute("create or replace table caps (identifier_type varchar, max_people integer)")
@@ -32,8 +43,68 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         work.execute("insert into caps values (?, ?)", [name, rule.max_people])
         for value in rule.blocked_values:
             work.execute("insert into blocked_values values (?, ?)", [name, value])
-    # People are told apart by initials: typos and most nicknames then do not count as other
-    # people, while a mailbox that a whole office uses still shows.
+    count_people(work, "ids", all_ids=all_ids)
+    _find_usual(work, usual)
+    work.execute(
+        f"""
+        create or replace table blocked as
+        with listed as (
+            select i.identifier_type, i.value, 'placeholder' as reason
+            from (select distinct identifier_type, value from ids) as i
+            left join blocked_values as v on v.identifier_type = i.identifier_type
+                and v.value = i.value
+            where v.value is not null or {_looks_blocked(rules)}
+        ),
+        crowded as (
+            select identifier_type, value, 'too_many_people' as reason
+            from value_people
+            join caps using (identifier_type)
+            left join usual using (identifier_type)
+            where people > least(max_people, coalesce(usual_people, max_people))
+        ),
+        found as (
+            from listed
+            union all
+            from crowded anti join listed using (identifier_type, value)
+        )
+        select f.identifier_type, f.value, f.reason, count(*) as node_count
+        from found as f
+        join ids using (identifier_type, value)
+        group by all
+        """
+    )
+
+
+def _find_usual(work: duckdb.DuckDBPyConnection, usual: Mapping[str, int] | None) -> None:
+    # where the rules give no cap, the values themselves do: far beyond what next to all carry
+    if usual is None:
+        work.execute(
+            f"""
+            create or replace table usual as
+            select identifier_type,
+                greatest({FEWEST_PEOPLE}, {UNUSUAL} * quantile_disc(people, 0.999)) as usual_people
+            from value_people
+            group by all
+            """
+        )
+        return
+    work.execute(
+        """
+        create or replace table usual as
+        select unnest($1::varchar[]) as identifier_type, unnest($2::bigint[]) as usual_people
+        """,
+        [list(usual), list(usual.values())],
+    )
+
+
+def count_people(
+    work: duckdb.DuckDBPyConnection, ids: str, *, all_ids: str, people: str = "people"
+) -> None:
+    """Create `value_people`: how many people carry each value of table `ids`.
+
+    People are told apart by initials: typos and most nicknames then do not count as other people,
+    while a mailbox that a whole office uses still shows.
+    """
     work.execute(
         f"""
         create or replace table value_people as
@@ -48,47 +119,13 @@ def block_values(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             ) as people,
             count(distinct p.first_name[1]) as first_names,
             count(*) as node_count
-        from ids as i
-        join people as p using (node_key)
+        from {ids} as i
+        join {people} as p using (node_key)
         left join (
-            select node_key, min(value) as value from ids where identifier_type = 'email' group by all
+            select node_key, min(value) as value from {all_ids}
+            where identifier_type = 'email' group by all
         ) as e using (node_key)
         group by i.identifier_type, i.value
-        """
-    )
-    work.execute(
-        f"""
-        create or replace table blocked as
-        with listed as (
-            select i.identifier_type, i.value, 'placeholder' as reason
-            from (select distinct identifier_type, value from ids) as i
-            left join blocked_values as v on v.identifier_type = i.identifier_type
-                and v.value = i.value
-            where v.value is not null or {_looks_blocked(rules)}
-        ),
-        -- where the rules give no cap, the values themselves do: far beyond what next to all carry
-        usual as (
-            select identifier_type,
-                greatest({FEWEST_PEOPLE}, {UNUSUAL} * quantile_disc(people, 0.999)) as usual_people
-            from value_people
-            group by all
-        ),
-        crowded as (
-            select identifier_type, value, 'too_many_people' as reason
-            from value_people
-            join caps using (identifier_type)
-            join usual using (identifier_type)
-            where people > least(max_people, usual_people)
-        ),
-        found as (
-            from listed
-            union all
-            from crowded anti join listed using (identifier_type, value)
-        )
-        select f.identifier_type, f.value, f.reason, count(*) as node_count
-        from found as f
-        join ids using (identifier_type, value)
-        group by all
         """
     )
 

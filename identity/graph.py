@@ -37,11 +37,8 @@ UNDECIDED = """
     anti join forbidden using (left_key, right_key)"""
 
 
-def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
-    clusters of the edges that reach the strict threshold. No entity stands against what people
-    decided (`forced`, `forbidden`).
-    """
+def begin_vetoes(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create `vetoes` from `agreements` and from what people decided."""
     find_conflicts(work, rules, "agreements", "found_vetoes")
     # people have the last word on which pairs are in conflict
     work.execute(
@@ -52,6 +49,14 @@ def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         select left_key, right_key, '{NEVER}' from forbidden
         """
     )
+
+
+def unite(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create `vetoes` from `agreements`, and `entities` from `exact_edges`: the constrained
+    clusters of the edges that reach the strict threshold. No entity stands against what people
+    decided (`forced`, `forbidden`).
+    """
+    begin_vetoes(work, rules)
     work.execute(
         """
         create or replace table entities as

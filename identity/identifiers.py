@@ -15,11 +15,14 @@ from identity.quoting import text
 from identity.rules import IdentifierRule, Rules
 
 
-def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
+def build_ids(
+    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, whole: str | None = None
+) -> None:
     """Create `ids` and `nodes` from `<source>.canonical.identifiers`.
 
     Identifiers of deleted contacts and of types that the rules do not name are left out; a node
-    that is no contact is a visitor.
+    that is no contact is a visitor. `whole` is the database with all contacts, if `source` has only
+    some: consents are read in the countries of all.
     """
     work.execute(
         f"""
@@ -32,7 +35,7 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
         left join {source}.canonical.contacts as c on c.contact_key = i.node_key
         where not coalesce(c.is_deleted, false)
         union all
-        {_consent_values(source, rules)}
+        {_consent_values(source, whole or source, rules)}
         """,
         [rules.default_country],
     )
@@ -74,7 +77,7 @@ def build_ids(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> Non
     )
 
 
-def _consent_values(source: str, rules: Rules) -> str:
+def _consent_values(source: str, whole: str, rules: Rules) -> str:
     """What consents name, as rows of given_ids that belong to no node (a query).
 
     A phone number without a country is read in every country that contacts live in: a jurisdiction
@@ -87,7 +90,7 @@ def _consent_values(source: str, rules: Rules) -> str:
             c.country_code, false
         from {source}.canonical.consents as v
         cross join (
-            select distinct country_code from {source}.canonical.contacts where country_code is not null
+            select distinct country_code from {whole}.canonical.contacts where country_code is not null
             union
             select {text(rules.default_country)}
         ) as c

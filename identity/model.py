@@ -21,7 +21,8 @@ def record(work: duckdb.DuckDBPyConnection, rules: Rules, model: Model | None) -
 
     match_weight is log2(m / u) before term frequencies, household_weight log2(h / m) for the h of
     two people of one household; the row `(start)` has the log2 odds of both for two records taken
-    at random, and as u_probability how many pairs of one household there are for each entity. Levels are in the order in which they are tried.
+    at random, and as u_probability how many pairs of one household there are for each entity.
+    Levels are in the order in which they are tried.
     """
     settings = model.settings if model is not None else rules.splink.settings()
     chance = float(settings["probability_two_random_records_match"])

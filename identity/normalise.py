@@ -36,8 +36,14 @@ OPTIONAL = {
 EXTRA = "x_"  # what the columns start with that are compared as they are
 
 
-def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
-    """Create `people` from `<source>.canonical.contacts`; `source` is a quoted database name."""
+def build_people(
+    work: duckdb.DuckDBPyConnection, source: str, rules: Rules, whole: str | None = None
+) -> None:
+    """Create `people` from `<source>.canonical.contacts`; `source` is a quoted database name.
+
+    `whole` is the database with all contacts, if `source` has only some: which birth dates are some
+    form's default is decided by all.
+    """
     _load_names(work, rules)
     _load_latin(work, source)
     known = [
@@ -199,27 +205,39 @@ def build_people(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> 
             "earliest": rules.birth_dates.earliest,
         },
     )
-    _forget_default_dates(work, rules)
-
-
-def _forget_default_dates(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
-    # A date that far too many share is what a form filled in, whether or not it is on the list.
-    work.execute(
-        """
-        create or replace table default_dates as
-        select birth_date, count(*) as node_count
-        from people
-        where birth_date is not null
-        group by birth_date
-        having count(*) >= $1 and count(*) > $2 * (select count(birth_date) from people)
-        """,
-        [rules.guards.min_birth_date_count, rules.guards.max_birth_date_share],
-    )
+    find_default_dates(work, whole or source, rules)
     work.execute(
         """
         update people set birth_date = null, birth_text = null, birth_year = null
         where birth_date in (select birth_date from default_dates)
         """
+    )
+
+
+def find_default_dates(work: duckdb.DuckDBPyConnection, source: str, rules: Rules) -> None:
+    """Create default_dates(birth_date, node_count): dates that far too many contacts share are what
+    a form filled in, whether or not they are on the list.
+    """
+    work.execute(
+        f"""
+        create or replace table default_dates as
+        with dated as (
+            select birth_date
+            from {source}.canonical.contacts
+            where not coalesce(is_deleted, false) and birth_date >= $3::date
+                and not list_contains($4::date[], birth_date)
+        )
+        select birth_date, count(*) as node_count
+        from dated
+        group by birth_date
+        having count(*) >= $1 and count(*) > $2 * (select count(*) from dated)
+        """,
+        [
+            rules.guards.min_birth_date_count,
+            rules.guards.max_birth_date_share,
+            rules.birth_dates.earliest,
+            list(rules.birth_dates.placeholders),
+        ],
     )
 
 

@@ -52,8 +52,16 @@ def members_after(database: str, run_number: int) -> str:
     )"""
 
 
-def record(work: duckdb.DuckDBPyConnection, previous: str, run_number: int) -> None:
-    """Create new_crosswalk_history: what this run changes in `previous`, from `new_ids`."""
+def record(
+    work: duckdb.DuckDBPyConnection, previous: str, run_number: int, within: str | None = None
+) -> None:
+    """Create new_crosswalk_history: what this run changes in `previous`, from `new_ids`.
+
+    `within` is a table of the nodes that `new_ids` speaks of, if not of all.
+    """
+    crosswalk = f"{previous}.identity.crosswalk"
+    if within is not None:
+        crosswalk = f"(from {crosswalk} semi join {within} using (node_key))"
     work.execute(
         f"""
         create or replace table new_crosswalk_history as
@@ -61,7 +69,7 @@ def record(work: duckdb.DuckDBPyConnection, previous: str, run_number: int) -> N
             coalesce(n.node_key, o.node_key) as node_key,
             o.customer_id, o.strict_customer_id, $1::bigint as until_run
         from new_ids as n
-        full join {previous}.identity.crosswalk as o using (node_key)
+        full join {crosswalk} as o using (node_key)
         where $1 > 1 and (
             n.customer_id is distinct from o.customer_id
             or n.strict_customer_id is distinct from o.strict_customer_id)

@@ -12,7 +12,8 @@ import duckdb
 from identity import configs
 from identity.configs import Config
 from identity.explain import summarise
-from identity.resolve import Progress, RunSummary, model_version, resolve
+from identity.resolve import model_version, resolve
+from identity.summary import Progress, RunSummary
 
 LARGEST = 20
 EVIDENCE = 3

@@ -13,39 +13,64 @@ from typing import Any
 
 import duckdb
 
-from identity.blocking import blocking_rules, build_keys
+from identity.blocking import (
+    blocking_rules,
+    build_keys,
+    create_crowded,
+    find_limits,
+    keep_keys,
+    skip_crowded,
+)
 from identity.quoting import quoted
 from identity.rules import Rules
-from identity.training import Model, household_weight, train
+from identity.trained import Trained, frequency_tables, learn
+from identity.training import household_weight, train
 
 # Weights are rounded before anything is decided by them: threads add floating-point numbers in any
 # order.
 WEIGHT_DIGITS = 6
 
 
-def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None:
+def link_probably(
+    work: duckdb.DuckDBPyConnection,
+    rules: Rules,
+    trained: Trained | None = None,
+    *,
+    is_partial: bool = False,
+) -> Trained | None:
     """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
-    Returns the model that scored them; fewer than two records are not scored.
+    Returns the model that scored them: `trained`, or one learned from these profiles. Fewer than
+    two records are not scored. `is_partial`: the profiles have their keys, and only pairs of which
+    one `is_touched` are looked at.
     """
-    work.execute(
-        """
-        create or replace table splink_edges (
-            left_key bigint, right_key bigint, match_weight double, probability double,
-            details varchar
-        )
-        """
-    )
-    build_keys(work, rules)
+    create_edges(work)
+    if not is_partial:
+        keep_keys(work, build_keys(work, rules))
+        create_crowded(work)
     if _count(work, "profiles") < 2:
-        return None
+        return trained
+    if not is_partial:
+        limits = trained.limits if trained is not None else find_limits(work, rules)
+        skip_crowded(work, rules, limits)
     from splink import DuckDBAPI, Linker
 
     with _quiet():
         conditions = blocking_rules(rules)
-        model = train(work, rules, conditions)
+        if trained is None:
+            trained = learn(work, train(work, rules, conditions), limits)
+        if is_partial:
+            conditions = [
+                {"blocking_rule": f"{c['blocking_rule']} and (l.is_touched or r.is_touched)"}
+                for c in conditions
+            ]
+        model = trained.model
         settings = model.settings | {"blocking_rules_to_generate_predictions": conditions}
-        linker = Linker(DuckDBAPI(work).register("profiles"), settings, log_level=None)
+        api = DuckDBAPI(work)
+        # the rules file is checked already; Splink takes half a second for it
+        linker = Linker(api.register("profiles"), settings, log_level=None, validate_settings=False)
+        for column, table in frequency_tables(work, trained).items():
+            linker.table_management.register_term_frequency_lookup(api.register(table), column)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
         table = quoted(predictions.physical_name)
         columns = {str(c[0]) for c in work.execute(f"describe {table}").fetchall()}
@@ -76,7 +101,20 @@ def link_probably(work: duckdb.DuckDBPyConnection, rules: Rules) -> Model | None
                 order by match_weight desc, left_key, right_key, details) = 1
             """
         )
-    return model
+    return trained
+
+
+def create_edges(work: duckdb.DuckDBPyConnection) -> None:
+    """Create `splink_edges`, empty, for keys as those of `profiles`."""
+    work.execute(
+        """
+        create or replace table splink_edges as
+        select record_key as left_key, record_key as right_key, 0::double as match_weight,
+            0::double as probability, ''::varchar as details
+        from profiles
+        limit 0
+        """
+    )
 
 
 def _weights(settings: dict[str, Any], columns: set[str]) -> str:

@@ -6,71 +6,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 
-from identity import configs, past, tables
 from identity import overrides as decisions
-from identity.email_names import fill_names
-from identity.exact import link_exactly
-from identity.firewall import attach_identifiers, block_values
-from identity.graph import cluster_contacts, unite
-from identity.identifiers import build_ids
-from identity.model import record as record_model
-from identity.normalise import build_people, load_macros
-from identity.numbers import name_nodes, number_nodes
+from identity import state, tables
+from identity.changes import UnforeseenError
+from identity.incremental import advance
+from identity.job import Job
 from identity.overrides import Override
-from identity.probabilistic import link_probably
-from identity.profiles import build_profiles
 from identity.rules import Rules
-from identity.stable_ids import assign_ids
-from identity.visitors import attach_visitors
+from identity.summary import Clock, Progress, RunSummary, summarise
+from identity.whole import resolve_whole, write
 
 # Part of the model's version: raise it when the code decides differently on the same rules.
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What a run found.
-
-    Counts are of today's answer; merges and splits of what changed since the last one, and
-    `changed` the nodes that had another customer before. `is_written` is false where `accept`
-    refused it. `warnings` are decisions that wait for records which are not there.
-    `unknown_types` are identifier types in the input that the rules do not name: they link nobody.
-    """
-
-    run_id: str
-    unchanged: bool
-    model_version: str
-    nodes: int = 0
-    contacts: int = 0
-    edges: int = 0
-    customers: int = 0
-    customers_with_contacts: int = 0
-    merges: int = 0
-    splits: int = 0
-    singletons: int = 0
-    largest_cluster: int = 0
-    match_rate: float = 0.0
-    held: int = 0
-    changed: int = 0
-    is_written: bool = True
-    warnings: tuple[str, ...] = ()
-    unknown_types: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain data."""
-        return asdict(self)
-
+# How much a run looks at: what changed, if it can; everything; everything with a new model.
+AUTO, FULL, RETRAIN = "auto", "full", "retrain"
 
 Accept = Callable[[duckdb.DuckDBPyConnection, RunSummary], bool]
 
@@ -86,6 +42,8 @@ def resolve(
     like: int | None = None,
     accept: Accept | None = None,
     progress: Progress | None = None,
+    mode: str = AUTO,
+    keeps_state: bool = True,
 ) -> RunSummary:
     """Resolve every contact and visitor of `canonical` into customers; write the tables of
     `identity`.
@@ -98,7 +56,11 @@ def resolve(
     `purpose` is what identity.runs says of it: run, apply, plan (which writes nothing, not even
     missing tables), or `rollback to <run>`, for which `like` is the number of the run whose ids
     are to come back. `accept` sees the working database and the summary before anything is
-    written, and may refuse. `progress` is told each step's name. Raises RulesError when a `when` of
+    written, and may refuse. `progress` is told each step's name.
+
+    `mode`: `auto` resolves what changed since the last run where that is possible, and everything
+    otherwise; `full` everything, with the model that is kept; `retrain` everything, with a new
+    model. Without `keeps_state` the next run cannot be an incremental one. Raises RulesError when a `when` of
     the rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
     tables are missing.
     """
@@ -106,75 +68,64 @@ def resolve(
     now = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
     if purpose != "plan":
         tables.create(con)
+        state.create(con)
     version = model_version(rules)
     input_hash = fingerprint(con)
     config_hash = decisions.config_hash(rules, overrides)
-    if purpose == "run" and _last_run(con) == (version, config_hash, input_hash):
-        return _summary(con, rules, run_id, {}, unchanged=True)
+    last = _last_run(con)
+    is_run = purpose == "run" and like is None and accept is None and keeps_state
+    if purpose == "run" and mode == AUTO and last == (version, config_hash, input_hash):
+        return summarise(con, rules, (run_id, version), None)
     run_number = 1 + _runs(con)
-    clock = _Clock(progress)
-    with _workspace(con) as (work, warehouse):
-        clock.start("normalise")
-        load_macros(work)
-        build_people(work, warehouse, rules)
-        build_ids(work, warehouse, rules)
-        warnings = decisions.spread(work, overrides)
-        number_nodes(work)
-        clock.start("firewall")
-        block_values(work, rules)
-        attach_identifiers(work, rules)
-        fill_names(work)
-        clock.start("exact evidence")
-        link_exactly(work, rules)
-        clock.start("entities")
-        unite(work, rules)
-        build_profiles(work)
-        clock.start("probabilistic evidence")
-        model = link_probably(work, rules)
-        record_model(work, rules, model)
-        clock.start("cluster")
-        cluster_contacts(work, rules, model)
-        attach_visitors(work, rules)
-        name_nodes(work, "members", "node_key", "cluster_key", "strict_key")
-        clock.start("stable ids")
-        assign_ids(
-            work,
-            warehouse,
-            run_id,
-            now,
-            like=past.members_after(warehouse, like) if like is not None else None,
-            reason=purpose if like is not None else None,
-        )
-        past.record(work, warehouse, run_number)
-        clock.start("write")
-        tables.prepare(work, warehouse, run_id, version, now)
-        configs.record(work, warehouse, rules, overrides, (version, now))
-        figures = _figures(work)
-        run = {
+    clock = Clock(progress)
+    job = Job(
+        rules=rules,
+        overrides=tuple(overrides),
+        run_id=run_id,
+        run_number=run_number,
+        version=version,
+        now=now,
+        purpose=purpose,
+        like=like,
+        row={
             "run_id": run_id,
             "model_version": version,
             "config_hash": config_hash,
             "started_at": started,
-            "finished_at": datetime.now(UTC).replace(tzinfo=None),
-            **figures,
             "input_hash": input_hash,
             "run_number": run_number,
             "purpose": purpose,
-        }
+        },
+    )
+    notes: list[str] = []
+    if mode == AUTO and is_run and last is not None and last[:2] == (version, config_hash):
+        try:
+            if not state.is_of(con, run_number - 1, version):
+                raise UnforeseenError("the last run left no state")
+            with _workspace(con) as (work, warehouse):
+                scope, warnings = advance(con, work, warehouse, job, clock.start)
+            summary = summarise(con, rules, (run_id, version), clock)
+            return replace(summary, warnings=tuple(warnings), scope=scope)
+        except UnforeseenError as error:
+            notes.append(f"everything was resolved anew: {error}")
+    with _workspace(con) as (work, warehouse):
+        found = resolve_whole(con, work, warehouse, job, clock.start, is_retrain=mode == RETRAIN)
         if accept is not None:
-            found = RunSummary(
+            refused = RunSummary(
                 run_id=run_id,
                 unchanged=False,
                 model_version=version,
                 is_written=False,
-                warnings=tuple(warnings),
-                **figures,
+                warnings=tuple(found.warnings),
+                **found.figures,
             )
-            if not accept(work, found):
-                return found
-        tables.publish(work, warehouse, run)
-    summary = _summary(con, rules, run_id, clock.stop(), unchanged=False)
-    return replace(summary, warnings=tuple(warnings))
+            if not accept(work, refused):
+                return refused
+        write(work, warehouse, job, found, keeps_state=keeps_state)
+    if found.why_trained is not None and last is not None:
+        notes.append(f"the model was trained anew: {found.why_trained}")
+    summary = summarise(con, rules, (run_id, version), clock)
+    return replace(summary, warnings=tuple(found.warnings), notes=tuple(notes))
 
 
 def _runs(con: duckdb.DuckDBPyConnection) -> int:
@@ -248,121 +199,3 @@ def _workspace(
         work.execute(f"use {warehouse}")
         work.execute("detach identity_work")
         work.close()
-
-
-def _figures(work: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return the counts of identity.runs by column (largest_cluster in nodes)."""
-    found = work.execute(
-        """
-        with sizes as (select customer_id, count(*) as nodes from new_ids group by all)
-        select
-            coalesce(sum(nodes), 0)::bigint as nodes,
-            (select count(*) from new_edges) as edges,
-            count(*) as customers,
-            (select count(*) from new_history where event = 'merge') as merges,
-            (select count(*) from new_history where event = 'split') as splits,
-            count(*) filter (nodes = 1) as singletons,
-            coalesce(max(nodes), 0) as largest_cluster,
-            coalesce(1 - count(*) filter (nodes = 1) / sum(nodes), 0) as match_rate,
-            (select count(*)
-                from new_ids as n
-                join old_members as o using (node_key)
-                where o.customer_id <> n.customer_id) as changed
-        from sizes
-        """
-    )
-    names = [str(column[0]) for column in found.description]
-    return dict(zip(names, found.fetchall()[0], strict=True))
-
-
-def _summary(
-    con: duckdb.DuckDBPyConnection,
-    rules: Rules,
-    run_id: str,
-    seconds: dict[str, float],
-    *,
-    unchanged: bool,
-) -> RunSummary:
-    row = con.execute(
-        """
-        select nodes, edges, customers, merges, splits, singletons, largest_cluster, match_rate,
-            coalesce(changed, 0),
-            (select count(*) from identity.held_clusters),
-            (select count(*) from identity.crosswalk as x
-                join canonical.contacts as c on c.contact_key = x.node_key),
-            (select count(distinct x.customer_id) from identity.crosswalk as x
-                join canonical.contacts as c on c.contact_key = x.node_key)
-        from identity.runs
-        order by run_number desc
-        limit 1
-        """
-    ).fetchall()[0]
-    (
-        nodes,
-        edges,
-        customers,
-        merges,
-        splits,
-        singletons,
-        largest,
-        match_rate,
-        changed,
-        held,
-        contacts,
-        people,
-    ) = row
-    return RunSummary(
-        run_id=run_id,
-        unchanged=unchanged,
-        model_version=model_version(rules),
-        nodes=int(nodes),
-        contacts=int(contacts),
-        edges=int(edges),
-        customers=int(customers),
-        customers_with_contacts=int(people),
-        merges=0 if unchanged else int(merges),
-        splits=0 if unchanged else int(splits),
-        singletons=int(singletons),
-        largest_cluster=int(largest),
-        match_rate=float(match_rate),
-        held=int(held),
-        changed=0 if unchanged else int(changed),
-        unknown_types=_unknown_types(con, rules),
-        seconds=seconds,
-    )
-
-
-def _unknown_types(con: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[str, ...]:
-    rows = con.execute(
-        """
-        select distinct identifier_type
-        from canonical.identifiers
-        where not list_contains($1::varchar[], identifier_type)
-        order by all
-        """,
-        [[rule.identifier_type for rule in rules.identifiers]],
-    ).fetchall()
-    return tuple(str(row[0]) for row in rows)
-
-
-class _Clock:
-    """Tells `progress` each step and remembers how long it took."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._seconds: dict[str, float] = {}
-        self._step: str | None = None
-        self._since = time.perf_counter()
-
-    def start(self, step: str) -> None:
-        self.stop()
-        self._step = step
-        if self._progress is not None:
-            self._progress(step)
-
-    def stop(self) -> dict[str, float]:
-        moment = time.perf_counter()
-        if self._step is not None:
-            self._seconds[self._step] = round(moment - self._since, 3)
-        self._step, self._since = None, moment
-        return self._seconds

@@ -9,9 +9,10 @@ import duckdb
 from identity import configs, past, tables
 from identity.configs import Config
 from identity.overrides import Override
-from identity.resolve import Progress, RunSummary, resolve
+from identity.resolve import resolve
 from identity.sections import RulesError
 from identity.steering import Steered, news_of
+from identity.summary import Progress, RunSummary
 
 # Decisions that hold one customer may move the records of another: then those are held, too.
 ROUNDS = 4

@@ -83,6 +83,8 @@ class SplinkRules:
     floor: float
     max_training_records: int
     prior_pairs: float
+    max_growth: float
+    max_drift: float
     settings_json: str
 
     def settings(self) -> dict[str, Any]:
@@ -92,7 +94,9 @@ class SplinkRules:
 
 def read_splink(section: Section) -> SplinkRules:
     """Read and check the section; raises RulesError."""
-    section.only("floor", "max_training_records", "prior_pairs", "settings")
+    section.only(
+        "floor", "max_training_records", "prior_pairs", "max_growth", "max_drift", "settings"
+    )
     settings = section.section("settings")
     settings.only(*SETTINGS)
     names = [check_comparison(comparison) for comparison in settings.sections("comparisons")]
@@ -109,6 +113,8 @@ def read_splink(section: Section) -> SplinkRules:
         floor=section.number("floor", 0, 1),
         max_training_records=section.whole("max_training_records", 2),
         prior_pairs=section.number("prior_pairs", 0, float("inf")),
+        max_growth=section.number("max_growth", 0, float("inf")),
+        max_drift=section.number("max_drift", 0, float("inf")),
         settings_json=json.dumps(section.plain("settings"), sort_keys=True, default=str),
     )
 

@@ -24,6 +24,7 @@ def assign_ids(
     *,
     like: str | None = None,
     reason: str | None = None,
+    within: str | None = None,
 ) -> None:
     """Create new_ids(node_key, customer_id, strict_customer_id) and new_history from
     `members`.
@@ -32,12 +33,14 @@ def assign_ids(
     yesterday's. Each old id's heir is the cluster with most of its nodes (then the one with the
     smaller key); of the ids that a cluster inherits, the one created first survives (then the
     smallest). `like` is a query for a former crosswalk whose ids are to come back instead of
-    yesterday's, and `reason` what history then says.
+    yesterday's, and `reason` what history then says. `within` is a table of the nodes that
+    `members` speaks of, if not of all: whole customers, of yesterday, of today and of ids that retired.
     """
     work.execute(
         f"""
         create or replace table old_members as
         select node_key, customer_id from {previous}.identity.crosswalk
+        {f"semi join {within} using (node_key)" if within is not None else ""}
         """
     )
     if like is not None:
@@ -67,6 +70,7 @@ def assign_ids(
         from {previous}.identity.history as h
         left join {previous}.identity.runs as r using (run_id)
         where h.event in ('created', 'split')
+            and to_customer_id in (select customer_id from kept_members)
         group by all
         """
     )
@@ -130,21 +134,23 @@ def assign_ids(
 def _name_new_clusters(work: duckdb.DuckDBPyConnection, previous: str) -> None:
     work.execute(
         f"""
-        create or replace table used_ids as
+        create or replace temp view used_ids as
         select customer_id from old_members
-        union
+        union all
         select from_customer_id from {previous}.identity.history where from_customer_id is not null
-        union
+        union all
         select to_customer_id from {previous}.identity.history where to_customer_id is not null
         """
     )
     # An id that was ever used is not given again: salt the few that would be.
     taken = work.execute(
         """
+        with wanted as (select customer_id from cluster_ids where is_new)
         select cluster_key
         from cluster_ids
         where is_new and (
-            customer_id in (select customer_id from used_ids)
+            customer_id in (select customer_id from used_ids
+                where customer_id in (select customer_id from wanted))
             or customer_id in (select customer_id
                 from cluster_ids group by customer_id having count(*) > 1))
         order by cluster_key

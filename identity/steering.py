@@ -12,7 +12,8 @@ import duckdb
 
 from identity import configs, tables
 from identity.configs import Config
-from identity.resolve import Progress, RunSummary, model_version, resolve
+from identity.resolve import RETRAIN, model_version, resolve
+from identity.summary import Progress, RunSummary
 
 # Fewer changed records than this never stop a run: in a small company one decision is many percent.
 MIN_CHANGED = 25
@@ -173,9 +174,38 @@ def apply(
     return Steered(summary, news_of(summary, is_changed=True))
 
 
+def retrain(
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Steered:
+    """Resolve everything with a model trained on today's data, by the rules and decisions in force
+    (`config`, the files', unless there was a rollback). The new model stays in force.
+    """
+    tables.create(con)
+    back = configs.rolled_back_to(con)
+    if back is not None:
+        config = configs.load(con, back[1]) or config
+    summary = resolve(
+        con,
+        config.rules,
+        run_id=run_id,
+        now=now,
+        overrides=config.overrides,
+        progress=progress,
+        mode=RETRAIN,
+    )
+    return Steered(summary, news_of(summary, is_changed=True))
+
+
 def news_of(summary: RunSummary, *, is_changed: bool) -> tuple[str, ...]:
     """Return what a run has to tell: decisions that wait, and what a change of rules did."""
-    news = summary.warnings
+    news = summary.warnings + summary.notes
+    if summary.scope is not None:
+        news += (summary.scope.in_words(),)
     if is_changed and summary.is_written:
         news += (
             f"rules, decisions or model changed: {summary.changed:,} records have another"

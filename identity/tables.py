@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import duckdb
@@ -158,14 +158,60 @@ def prepare(
         """,
         [model_version, run_id],
     )
+    prepare_crosswalk(work, previous, "(select * from new_edges where is_active)", now)
+    work.execute(
+        """
+        create or replace table new_held_clusters as
+        with held as (
+            select reason as kind, identifier_type, value, node_count,
+                'value links nobody' as action
+            from blocked
+            union all
+            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
+                'date counts as missing'
+            from default_dates
+            union all
+            select 'shared_device', 'anonymous_id', n.node_key, owners, 'visitor belongs to nobody'
+            from shared_devices as d
+            join node_numbers as n on n.number = d.node_key
+            union all
+            select 'too_many_values', h.identifier_type, min(n.node_key), max(h.found),
+                'customer came apart into its surest parts'
+            from hoarders as h
+            join node_numbers as n on n.number = h.cluster_key
+            group by h.identifier_type, h.cluster_key
+            union all
+            select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
+                'too many pairs to look at'
+            from crowded_keys group by rule
+            union all
+            select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
+            from pool
+            join node_numbers as n on n.number = pool.left_key
+            where inactive_reason = 'too_large'
+            having count(*) > 0
+        )
+        select
+            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
+            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
+        from held
+        order by all
+        """,
+        [run_id],
+    )
+
+
+def prepare_crosswalk(
+    work: duckdb.DuckDBPyConnection, previous: str, edges: str, now: datetime
+) -> None:
+    """Create new_crosswalk from `new_ids`; `edges` are all active ones that touch its nodes."""
     work.execute(
         f"""
         create or replace table new_crosswalk as
         with touching as (
-            select left_key as node_key, match_type, match_probability
-                from new_edges where is_active
+            select left_key as node_key, match_type, match_probability from {edges}
             union all
-            select right_key, match_type, match_probability from new_edges where is_active
+            select right_key, match_type, match_probability from {edges}
         ),
         strongest as (
             select node_key, match_type, match_probability
@@ -189,45 +235,6 @@ def prepare(
         """,
         [now],
     )
-    work.execute(
-        """
-        create or replace table new_held_clusters as
-        with held as (
-            select reason as kind, identifier_type, value, node_count,
-                'value links nobody' as action
-            from blocked
-            union all
-            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
-                'date counts as missing'
-            from default_dates
-            union all
-            select 'shared_device', 'anonymous_id', n.node_key, owners, 'visitor belongs to nobody'
-            from shared_devices as d
-            join node_numbers as n on n.number = d.node_key
-            union all
-            select 'too_many_values', h.identifier_type, min(n.node_key), max(h.found),
-                'customer came apart into its surest parts'
-            from hoarders as h
-            join node_numbers as n on n.number = h.cluster_key
-            group by h.identifier_type, h.cluster_key
-            union all
-            select 'crowded_key', rule, keys || ' keys', profiles, 'too many pairs to look at'
-            from crowded_keys
-            union all
-            select 'too_large', null, min(n.node_key), count(*), 'weakest links left out'
-            from pool
-            join node_numbers as n on n.number = pool.left_key
-            where inactive_reason = 'too_large'
-            having count(*) > 0
-        )
-        select
-            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
-            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
-        from held
-        order by all
-        """,
-        [run_id],
-    )
 
 
 REPLACED = (
@@ -242,9 +249,14 @@ REPLACED = (
 APPENDED = ("history", "crosswalk_history", "configs")
 
 
-def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, object]) -> None:
-    """Write today's tables to `target` (a quoted database name) in one transaction; `run` is the
-    row of runs by column.
+def publish(
+    work: duckdb.DuckDBPyConnection,
+    target: str,
+    run: Mapping[str, object],
+    write_state: Callable[[], None],
+) -> None:
+    """Write today's tables to `target` (a quoted database name) in one transaction, and whatever
+    `write_state` writes; `run` is the row of runs by column.
     """
     work.execute("begin transaction")
     try:
@@ -257,6 +269,7 @@ def publish(work: duckdb.DuckDBPyConnection, target: str, run: Mapping[str, obje
         work.execute(
             f"insert into {target}.identity.runs ({columns}) values ({marks})", list(run.values())
         )
+        write_state()
         work.execute("commit")
     except BaseException:
         work.execute("rollback")

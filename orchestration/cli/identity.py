@@ -34,7 +34,7 @@ RUNS = """
 
 class _Identity(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["plan", "apply", "rollback", "runs", "review", "evaluate", "charts"]
+        return ["plan", "apply", "retrain", "rollback", "runs", "review", "evaluate", "charts"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in LATER:
@@ -64,6 +64,18 @@ def apply(as_json: bool, quiet: bool) -> None:
     Runs identity and everything that is made of it, on the records that are loaded. Ends a rollback.
     """
     _execute("apply", as_json=as_json, quiet=quiet)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--quiet", is_flag=True, help="No progress; only the result.")
+def retrain(as_json: bool, quiet: bool) -> None:
+    """Train the model on today's records and resolve everybody with it.
+
+    Otherwise a model is kept until the rules of it change, or until the data is no longer like what
+    it was trained on (splink.max_growth and splink.max_drift in rules.yml).
+    """
+    _execute("retrain", as_json=as_json, quiet=quiet)
 
 
 @command.command()

@@ -16,7 +16,7 @@ from orchestration.warehouse import quote
 
 POOL = "warehouse"
 IDENTITY_TAG = "mainstem/identity"
-"""Of a Dagster run: `apply`, or `rollback to <run>`."""
+"""Of a Dagster run: `apply`, `retrain`, or `rollback to <run>`."""
 TABLES = {
     "crosswalk": "Every node (contact or visitor) and today's customer.",
     "identifiers": "Identifiers normalised for matching, and which are blocked.",
@@ -121,11 +121,15 @@ def _steer(
     con: duckdb.DuckDBPyConnection,
     config: configs.Config,
 ) -> steering.Steered:
-    """Resolve as the run's tag asks: `apply`, `rollback to <run>`, or, without one, as ever."""
+    """Resolve as the run's tag asks: `apply`, `retrain`, `rollback to <run>`, or, without one, as
+    ever.
+    """
     asked = context.run.tags.get(IDENTITY_TAG, "run")
     how: Any = steering.run
     if asked == "apply":
         how = steering.apply
+    elif asked == "retrain":
+        how = steering.retrain
     elif asked.startswith(configs.ROLLBACK):
         how = partial(rollback.rollback, to=asked.removeprefix(configs.ROLLBACK))
     steered: steering.Steered = how(

@@ -15,10 +15,11 @@ import pytest
 
 from identity.configs import Config
 from identity.overrides import Override, parse
-from identity.resolve import RunSummary, resolve
+from identity.resolve import resolve
 from identity.rollback import rollback
 from identity.rules import Rules, default_path, read
 from identity.steering import Steered, apply, run
+from identity.summary import RunSummary
 
 COMPANY = Path(__file__).parents[2] / "seeds" / "company"
 

@@ -39,6 +39,11 @@ def look(
     [
         ("bom.csv", codecs.BOM_UTF8 + b"name;mail\nJ\xc3\xbcrgen;a@b.de\n", ("Jürgen", "a@b.de")),
         ("latin.csv", "name,mail\nRenée,r@x.fr\n".encode("latin-1"), ("Renée", "r@x.fr")),
+        (
+            "mixed.csv",
+            b"\xef\xbb\xbfname,mail\nRen\xe9e \x8cil,r@x.fr\n" + "Zoë,z@x.fr\n".encode(),
+            ("Renée Œil", "r@x.fr"),
+        ),
         ("wide.csv", "name,mail\nЮлия,j@x.bg\n".encode("utf-16"), ("Юлия", "j@x.bg")),
         ("tabs.tsv", b"name\tmail\n\xe7\x8e\x8b\xe5\xb0\x8f\xe6\x98\x8e\t\n", ("王小明", None)),
         ("ragged.csv", b'name,mail\n"Ann\nLee",a@b.co,more\nBob\n', ("Ann\nLee", "a@b.co")),

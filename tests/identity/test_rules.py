@@ -26,7 +26,7 @@ from identity.rules import RulesError, default_path, read
         (
             "shares: loyalty_card",
             "shares: loyality_card",
-            r"exact_rules\[2\]\.shares.*did you mean `loyalty_card`",
+            r"exact_rules\[3\]\.shares.*did you mean `loyalty_card`",
         ),
         (
             "same: [last_name, birth_date]",
