@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from audiences import models as audience_models
 from ingestion import declarations as source_declarations
 from ingestion.sources import SourceTable
 from orchestration.defs import backfills, graph, loads, models, publishing, schedules, syncs
@@ -31,9 +32,10 @@ class Assembly:
 def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool = False) -> Assembly:
     """Read what is declared and define assets, job and schedule. Parses dbt if a file changed.
 
-    A source or sync that is declared wrongly takes nothing down but itself. Raises ProjectError
+    An audience, source or sync that is declared wrongly takes nothing down but itself. Raises ProjectError
     when dbt cannot parse the project. `holds_lock`: the caller has the lock on MAINSTEM_HOME.
     """
+    written = audience_models.write(home.dbt_project)
     project = Project(home)
     declared = source_declarations.read(home.staging)
     tables = [table for table in declared.tables if table.source in project.sources]
@@ -76,5 +78,5 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
         definitions=definitions,
         mainstem=mainstem,
         tables=tuple(tables),
-        problems=tuple(str(problem) for problem in sync_set.problems),
+        problems=(*written.problems, *(str(problem) for problem in sync_set.problems)),
     )

@@ -113,9 +113,17 @@ class Project:
         return found
 
     def build(
-        self, nodes: Iterable[Mapping[str, Any]], on_event: Callable[[Any], None] | None = None
+        self,
+        nodes: Iterable[Mapping[str, Any]],
+        on_event: Callable[[Any], None] | None = None,
+        *,
+        run_id: str = "",
     ) -> list[NodeResult]:
-        """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order."""
+        """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
+
+        `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        """
+        os.environ["MAINSTEM_RUN_ID"] = run_id
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:
             return []
@@ -135,6 +143,8 @@ class Project:
                 message=outcome.message,
             )
             for outcome in result.result.results
+            # the project's hooks are results too, and are told of only when they fail
+            if str(outcome.node.resource_type) != "operation" or str(outcome.status) != "success"
         ]
 
     def _packages(self) -> list[Path]:
@@ -167,6 +177,13 @@ class Project:
         if not result.success or not page.exists():
             raise ProjectError(f"dbt cannot document {self.home.dbt_project}: {result.exception}")
         return page
+
+    def operate(self, macro: str, *, run_id: str = "") -> None:
+        """`dbt run-operation` of a macro that takes nothing. Raises ProjectError."""
+        os.environ["MAINSTEM_RUN_ID"] = run_id
+        result = self._invoke(["run-operation", macro])
+        if not result.success:
+            raise ProjectError(f"dbt macro {macro}: {result.exception or 'failed'}")
 
     def _parse(self) -> None:
         result = self._invoke(["parse"])

@@ -1,10 +1,10 @@
 """Which dbt nodes have to be built: those whose code or input is not what they were built from.
 
 Every model, seed and test has a fingerprint: a hash of its own definition, of the macros it
-calls, of "now" if it asks for it, and of the fingerprints of its parents; a source's fingerprint
-comes from the ledger of loads or from identity's runs. `ops.builds` keeps the fingerprint that a
-node was last built (or a test passed) with. A unit test looks at code alone, so data never makes
-it stale.
+calls, of "now" and of the audiences' experiments if it asks for them, and of the fingerprints of its
+parents; a source's fingerprint comes from the ledger of loads or from identity's runs. `ops.builds`
+keeps the fingerprint that a node was last built (or a test passed) with. A unit test looks at code
+alone, so data never makes it stale.
 
 A node is forgotten before it is built and remembered after it succeeded: a kill in between makes
 it stale, never falsely fresh.
@@ -25,6 +25,7 @@ from orchestration.warehouse import quote
 
 BUILDABLE = ("model", "seed", "snapshot")
 _AS_OF_MACRO = "macro.mainstem.as_of"
+_EXPERIMENTS_MACRO = "macro.mainstem.audiences_by_experiment"
 _DEFINITION_KEYS = (
     "raw_code", "language", "checksum", "config", "columns", "constraints", "contract",
     "test_metadata", "column_name", "given", "expect", "overrides", "relation_name",
@@ -115,6 +116,11 @@ def fingerprints(
     settings = {name: value for name, value in variables.items() if name != "as_of"}
     nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}
     found: dict[str, str] = dict(sources)
+    experiments = {
+        unique_id: node["config"]["meta"]["experiment"]
+        for unique_id, node in nodes.items()
+        if node.get("schema") == "audiences" and "experiment" in node["config"].get("meta", {})
+    }
 
     def of(unique_id: str) -> str:
         if unique_id not in found:
@@ -127,12 +133,16 @@ def fingerprints(
             is_unit_test = node["resource_type"] == "unit_test"
             called = set(node["depends_on"].get("macros", ()))
             uses_now = not is_unit_test and macros.reaches(called, _AS_OF_MACRO)
+            uses_audiences = not is_unit_test and macros.reaches(called, _EXPERIMENTS_MACRO)
             found[unique_id] = _digest(
                 {key: node.get(key) for key in _DEFINITION_KEYS},
                 [code(parent) if is_unit_test else of(parent) for parent in sorted(parents)],
                 macros.digest(called),
                 settings,
                 as_of if uses_now else None,
+                experiments if uses_audiences else None,
+                # an audience publishes what its YAML says of it
+                node.get("description") if node.get("schema") == "audiences" else None,
             )
         return found[unique_id]
 
@@ -207,6 +217,20 @@ def drop_orphans(con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) ->
     return dropped
 
 
+def has_removed_audiences(con: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> bool:
+    """Whether an audience has members on the books and no model any more."""
+    if ("audiences", "definitions") not in existing_relations(con):
+        return False
+    names = [
+        node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"
+    ]
+    gone = con.execute(
+        "select count(*) from audiences.definitions where audience_id not in (select unnest(?))",
+        [names],
+    ).fetchall()
+    return bool(gone[0][0])
+
+
 def _relation(node: Mapping[str, Any]) -> tuple[str, str] | None:
     """(schema, name) of what a model or seed makes; None for a test."""
     if node["resource_type"] not in BUILDABLE:
@@ -251,6 +275,10 @@ def choose(
         is_here = any(parent in selected for parent in parents)
         if is_here and all(parent in selected or is_fresh(parent) for parent in parents):
             chosen.append(test)
+            if test["resource_type"] == "unit_test" and parents[0] not in stale:
+                # `dbt build` runs a unit test with its model, and never alone
+                stale.add(parents[0])
+                chosen.append(nodes[parents[0]])
     return chosen
 
 

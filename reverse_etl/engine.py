@@ -144,7 +144,7 @@ def _work(
     con, sync, opened = shift.con, shift.sync, shift.run
     try:
         if outbox.batches(con, opened, "sent"):
-            outbox.abandon(con, sync, opened, plan.without_consent(con, sync, published, opened))
+            outbox.abandon(con, sync, opened, plan.no_longer_allowed(con, sync, published, opened))
             _deliver(shift, destination, "sent", None)
         plan.make(con, sync, published, opened)
         outbox.record_plan(con, sync, opened, shift.run_id, shift.clock())

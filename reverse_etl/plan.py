@@ -8,6 +8,9 @@ sent), is_held (the destination has it, or may), is_news (the ledger has to note
 Consent is compiled in: only customers whose decision in force for (the audience's purpose, the
 sync's channel) is `granted` are sent. Who was sent before and is not granted any more is removed,
 in every mode, before anything else is sent; in mode `mirror`, who left the audience is too.
+
+Whom a running experiment of the audience holds out is suppressed with the reason `holdout`, and in
+mode `mirror` removed if the destination has them.
 """
 
 from collections.abc import Sequence
@@ -24,6 +27,17 @@ PUBLISHED = "published"
 GOLDEN_TABLE = quoting.name(PUBLISHED, "marts", GOLDEN)
 CONSENTS_TABLE = quoting.name(PUBLISHED, "marts", "customer_consents")
 HISTORY_TABLE = quoting.name(PUBLISHED, "identity", "history")
+DEFINITIONS_TABLE = quoting.name(PUBLISHED, "audiences", "definitions")
+EXPERIMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiments")
+ASSIGNMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiment_assignments")
+NEEDED = (
+    ("marts", GOLDEN),
+    ("marts", "customer_consents"),
+    ("identity", "history"),
+    ("audiences", "definitions"),
+    ("canonical", "experiments"),
+    ("canonical", "experiment_assignments"),
+)
 
 
 class PlanError(Exception):
@@ -56,6 +70,7 @@ def make(
                 "mode": sync.mode,
                 "purpose": sync.consent_purpose,
                 "channel": sync.channel,
+                "audience": sync.audience_id,
                 "run": run.sync_run_id if run else None,
             },
         )
@@ -82,10 +97,10 @@ def attach(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> None:
         ) from None
 
 
-def without_consent(
+def no_longer_allowed(
     con: duckdb.DuckDBPyConnection, sync: Sync, published: Path, run: OpenRun
 ) -> list[int]:
-    """Numbers of the batches in flight that hold an upsert of somebody no longer granted."""
+    """Numbers of the batches in flight that hold an upsert of somebody who withdrew or is held out."""
     attach(con, sync, published)
     try:
         _columns(con, sync)
@@ -94,12 +109,14 @@ def without_consent(
             SELECT DISTINCT batch_number FROM planned_rows p
             JOIN sync_batches b USING (sync_run_id, batch_number)
             WHERE sync_run_id = $run AND b.status = 'sent' AND p.kind <> 'remove'
-              AND p.customer_id NOT IN ({_granted_sql()})
+              AND (p.customer_id NOT IN ({_granted_sql()})
+                   OR p.customer_id IN ({_held_out_sql()}))
             ORDER BY ALL""",
             {
                 "run": run.sync_run_id,
                 "purpose": sync.consent_purpose,
                 "channel": sync.channel,
+                "audience": sync.audience_id,
             },
         ).fetchall()
     finally:
@@ -118,8 +135,7 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     for schema, table, column, data_type in rows:
         relations.setdefault((schema, table), {})[column] = data_type
     audience = (sync.audience_schema, sync.audience_table)
-    needed = (audience, ("marts", GOLDEN), ("marts", "customer_consents"), ("identity", "history"))
-    for relation in needed:
+    for relation in (audience, *NEEDED):
         if relation not in relations:
             raise PlanError(
                 f"{sync.path}: exposure {sync.name}: {'.'.join(relation)} is not in the published "
@@ -142,12 +158,23 @@ def _granted_sql() -> str:
                   AND customer_id IS NOT NULL"""
 
 
+def _held_out_sql() -> str:
+    return f"""SELECT unit_id FROM {ASSIGNMENTS_TABLE}
+                JOIN {EXPERIMENTS_TABLE} USING (experiment_id)
+                WHERE variant = 'control' AND is_running AND kind = 'audience_holdout'
+                  AND experiment_id IN (SELECT experiment_id FROM {DEFINITIONS_TABLE}
+                                        WHERE audience_id = $audience)"""
+
+
 def _plan_sql(sync: Sync, columns: Columns) -> str:
     audience = quoting.name(PUBLISHED, sync.audience_schema, sync.audience_table)
     return f"""
 CREATE OR REPLACE TEMP TABLE plan AS
 WITH granted AS (
     SELECT DISTINCT customer_id FROM ({_granted_sql()})
+),
+held_out AS (
+    SELECT DISTINCT unit_id AS customer_id FROM ({_held_out_sql()})
 ),
 merged AS (
     SELECT DISTINCT from_customer_id AS customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
@@ -158,22 +185,25 @@ members AS (
         nullif({_source(sync.row_key, columns)[0]}::VARCHAR, '') AS given_key,
         {_payload_sql(sync.fields, columns)} AS payload,
         {_missing_sql(sync, columns)} AS missing,
-        c.customer_id IS NOT NULL AS is_granted
+        c.customer_id IS NOT NULL AS is_granted,
+        h.customer_id IS NOT NULL AS is_held_out
     FROM {audience} a
     LEFT JOIN {GOLDEN_TABLE} g ON g.customer_id = a.customer_id
     LEFT JOIN granted c ON c.customer_id = a.customer_id
+    LEFT JOIN held_out h ON h.customer_id = a.customer_id
 ),
 shared_keys AS (
     SELECT given_key FROM members GROUP BY given_key HAVING count(*) > 1 OR given_key IS NULL
 ),
 sharers AS (
-    -- of several customers with one key the granted one owns it, then the smallest id
+    -- of several customers with one key one who may be sent owns it, then the smallest id
     SELECT m.*, row_number() OVER (
-        PARTITION BY m.given_key ORDER BY is_granted DESC, customer_id, payload) AS nth
+        PARTITION BY m.given_key
+        ORDER BY is_granted AND NOT is_held_out DESC, is_granted DESC, customer_id, payload) AS nth
     FROM members m JOIN shared_keys k ON m.given_key IS NOT DISTINCT FROM k.given_key
 ),
 wanted AS (
-    SELECT given_key AS row_key, customer_id, payload, missing, is_granted
+    SELECT given_key AS row_key, customer_id, payload, missing, is_granted, is_held_out
     FROM members WHERE given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
     UNION ALL
     SELECT
@@ -182,7 +212,7 @@ wanted AS (
         customer_id, payload,
         CASE WHEN given_key IS NULL THEN 'no_row_key'
              WHEN nth > 1 THEN 'duplicate_row_key' ELSE missing END,
-        is_granted
+        is_granted, is_held_out
     FROM sharers
 ),
 hashed AS (
@@ -205,7 +235,8 @@ compared AS (
             WHEN w.row_key IS NULL AND (NOT k.still_granted OR $mode = 'mirror') THEN 'remove'
             WHEN w.row_key IS NULL THEN NULL
             WHEN NOT w.is_granted AND k.is_held THEN 'remove'
-            WHEN NOT w.is_granted THEN 'suppressed'
+            WHEN w.is_held_out AND k.is_held AND $mode = 'mirror' THEN 'remove'
+            WHEN NOT w.is_granted OR w.is_held_out THEN 'suppressed'
             WHEN w.missing IS NOT NULL THEN 'invalid'
             WHEN k.row_key IS NULL OR NOT k.is_held THEN 'add'
             WHEN k.status = 'synced' AND k.payload_hash = w.payload_hash THEN 'unchanged'
@@ -215,6 +246,7 @@ compared AS (
             WHEN w.row_key IS NULL AND k.is_merged THEN 'merged'
             WHEN w.row_key IS NULL AND k.still_granted THEN 'left_audience'
             WHEN w.row_key IS NULL OR NOT w.is_granted THEN 'no_consent'
+            WHEN w.is_held_out THEN 'holdout'
             ELSE w.missing
         END AS reason,
         k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,

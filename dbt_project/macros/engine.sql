@@ -63,3 +63,25 @@
 {# One row a day, `date_day`, from a date to the day of a moment: a whole select. #}
 {% macro date_spine(first_day, until) %}{{ return(adapter.dispatch('date_spine')(first_day, until)) }}{% endmacro %}
 {% macro duckdb__date_spine(first_day, until) %}select unnest(generate_series(date '{{ first_day }}', cast({{ until }} as date), interval 1 day)) as date_day{% endmacro %}
+
+{% macro minutes_before(column, minutes) %}{{ return(adapter.dispatch('minutes_before')(column, minutes)) }}{% endmacro %}
+{% macro duckdb__minutes_before(column, minutes) %}({{ column }} - interval '{{ minutes }} minutes'){% endmacro %}
+
+{# The calendar day of a UTC moment in a time zone. #}
+{% macro local_day(moment, zone) %}{{ return(adapter.dispatch('local_day')(moment, zone)) }}{% endmacro %}
+{% macro duckdb__local_day(moment, zone) %}cast(timezone('{{ zone }}', timezone('UTC', {{ moment }})) as date){% endmacro %}
+
+{# The days from a day to the next anniversary of another, 0 if it is today. Who was born on a 29
+   February celebrates on the last of February. #}
+{% macro days_to_anniversary(born_on, day) %}{{ return(adapter.dispatch('days_to_anniversary')(born_on, day)) }}{% endmacro %}
+{% macro duckdb__days_to_anniversary(born_on, day) -%}
+    {%- set years = "cast(extract(year from " ~ day ~ ") - extract(year from " ~ born_on ~ ") as integer)" -%}
+    {%- set this_year = "cast(" ~ born_on ~ " + to_years(" ~ years ~ ") as date)" -%}
+    {%- set next_year = "cast(" ~ born_on ~ " + to_years(" ~ years ~ " + 1) as date)" -%}
+    (case when {{ this_year }} >= {{ day }} then {{ this_year }} else {{ next_year }} end - {{ day }})
+{%- endmacro %}
+
+{# A number in [0, 1) that is the same for the same text, everywhere and for ever: the first 32 bits
+   of its MD5. #}
+{% macro hash_fraction(text) %}{{ return(adapter.dispatch('hash_fraction')(text)) }}{% endmacro %}
+{% macro duckdb__hash_fraction(text) %}(cast('0x' || left(md5({{ text }}), 8) as bigint) / 4294967296.0){% endmacro %}

@@ -20,6 +20,7 @@ COMMANDS = {
     "identity": "Who is one customer: plan, apply, roll back, review, evaluate.",
     "sql": "Query the published file.",
     "ui": "Dagster: lineage, runs, checks, backfills.",
+    "audience": "Who is in an audience, since when, and why.",
     "sources": "Every source, its freshness, and how much of it is linked.",
     "source": "Add a source.",
     "backfill": "Load the partitions of a window again.",

@@ -88,6 +88,9 @@ def project_files() -> dict[str, bytes]:
             found[f"dbt_project/{inside.as_posix()}"] = path.read_bytes()
     settings = found["dbt_project/dbt_project.yml"].decode()
     found["dbt_project/dbt_project.yml"] = without_sample(settings).encode()
+    for name in ("canonical/experiments.yml", "audiences/aud_abandoned_cart.yml"):
+        place = f"dbt_project/models/{name}"
+        found[place] = without_experiments(found[place].decode()).encode()
     found["identity/rules.yml"] = (CHECKOUT / "identity" / "rules.yml").read_bytes()
     found["identity/overrides.yml"] = overrides.EMPTY.encode()
     for path in sorted((CHECKOUT / "tests" / "dbt").glob("*.sql")):
@@ -100,7 +103,16 @@ def without_sample(settings: str) -> str:
     """dbt_project.yml's text with the sample off, no sources, and the clock as now."""
     settings = re.sub(r"sample_company: true", "sample_company: false", settings)
     settings = re.sub(r'as_of: ".*?"', "as_of: null", settings)
+    settings = re.sub(r"time_zone: \S+", "time_zone: UTC", settings)
     return re.sub(r"^  sources:\n(?:    .*\n)+", "  sources: {}\n", settings, flags=re.MULTILINE)
+
+
+def without_experiments(declared: str) -> str:
+    """The text of a model's YAML without the sample's experiments: they would hold people out."""
+    declared = re.sub(r", experiment: \w+", "", declared)
+    return re.sub(
+        r"^( +)experiments:\n(?:\1  .*\n)+", r"\1experiments: []\n", declared, flags=re.MULTILINE
+    )
 
 
 def find_dbt_project(folder: Path) -> TheirProject | None:

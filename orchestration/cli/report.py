@@ -152,7 +152,7 @@ def _audiences(console: Console, sizes: dict[str, int]) -> None:
 
 
 def _syncs(console: Console, syncs: dict[str, Any]) -> None:
-    table = _table("\nSyncs", "added", "changed", "removed", "refused", "no consent")
+    table = _table("\nSyncs", "added", "changed", "removed", "refused", "held back")
     for name, result in syncs.items():
         numbers = (
             result["rows_added"],
@@ -214,7 +214,7 @@ def show_status(home: Home, state: dict[str, Any]) -> None:
             f" last run that changed something ({found['finished_at']:%Y-%m-%d %H:%M})"
         )
     _audiences(console, state["audiences"])
-    syncs = _table("\nSyncs", "status", "added", "changed", "removed", "no consent", "at")
+    syncs = _table("\nSyncs", "status", "added", "changed", "removed", "held back", "at")
     for sync in state["syncs"]:
         finished = sync["finished_at"]
         syncs.add_row(

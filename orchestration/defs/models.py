@@ -131,14 +131,17 @@ def _build_stale(
         relations = staleness.existing_relations(con)
         chosen = staleness.choose(manifest, selected, now, before, relations)
         staleness.forget(con, [node["unique_id"] for node in chosen])
+        has_removed = staleness.has_removed_audiences(con, manifest)
 
     results: dict[str, NodeResult] = {}
     if chosen:
         models = sum(node["resource_type"] in staleness.BUILDABLE for node in chosen)
         progress.say(f"dbt: building {models} models, running {len(chosen) - models} tests")
-        results = {result.unique_id: result for result in project.build(chosen)}
+        results = {result.unique_id: result for result in project.build(chosen, run_id=run_id)}
         _tell(progress, results.values())
     else:
+        if has_removed:
+            project.operate("settle_audience_books", run_id=run_id)
         progress.say(f"dbt: {len(selected)} models unchanged")
 
     nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}

@@ -29,7 +29,7 @@ LIMIT_SECONDS = 300
 # SCHEMA: what may differ between two runs on the same input.
 VOLATILE = {
     "load_id", "run_id", "sync_run_id", "loaded_at", "started_at", "finished_at", "changed_at", "entered_at",
-    "synced_at", "sent_at", "first_failed_at", "idempotency_key", "history_id",
+    "synced_at", "sent_at", "first_failed_at", "idempotency_key", "history_id", "booked_at", "assigned_at",
 }  # fmt: skip
 VOLATILE_IN_IDENTITY = {"valid_from", "valid_to"}
 

@@ -57,10 +57,20 @@ def test_an_unlucky_day(next_day: Any) -> None:
     assert "abandoned_cart_to_email_tool: held back: consents.consents" in left_out
     assert "new_customers_to_email_tool is declared no more" in left_out
     assert next_day.query("select count(*) from reverse_etl.sync_log") == before
-    tables = next_day.query(
-        "select table_name from information_schema.tables where table_schema = 'audiences'"
-    )
-    assert sorted(name for (name,) in tables) == ["aud_abandoned_cart", "aud_lapsed_high_value"]
+    tables = {
+        name
+        for (name,) in next_day.query(
+            "select table_name from information_schema.tables where table_schema = 'audiences'"
+        )
+    }
+    assert {"aud_abandoned_cart", "aud_lapsed_high_value"} <= tables
+    assert "aud_new_customers_7d" not in tables
+    gone = "audience_id = 'aud_new_customers_7d'"
+    assert next_day.query(f"select count(*) from audiences.membership where {gone}") == [(0,)]
+    assert next_day.query(
+        f"select count(*) > 100, bool_and(not is_member) from (from audiences.membership_history"
+        f" where {gone} qualify row_number() over (partition by customer_id order by changed_at desc) = 1)"
+    ) == [(True, True)]
 
     # Day 3: a run of the UI was killed while it held a slot; settings with a slip are named by line.
     import dagster as dg

@@ -101,6 +101,39 @@ def test_a_changed_description_rebuilds_nothing(manifest: dict[str, Any]) -> Non
     assert stale(manifest, changed) == set()
 
 
+def test_an_audience_publishes_its_description(manifest: dict[str, Any]) -> None:
+    manifest["nodes"]["model.p.apart"]["schema"] = "audiences"
+    changed = copy.deepcopy(manifest)
+    changed["nodes"]["model.p.apart"]["description"] = "better words"
+    assert stale(manifest, changed, relations={*RELATIONS, ("audiences", "apart")}) == {"apart"}
+
+
+def test_what_asks_for_experiments_is_stale_when_an_audience_changes_its_own(
+    manifest: dict[str, Any],
+) -> None:
+    asks = node("asks", [], macros=("macro.mainstem.audiences_by_experiment",))
+    manifest["macros"]["macro.mainstem.audiences_by_experiment"] = {
+        "macro_sql": "…",
+        "depends_on": {"macros": []},
+    }
+    manifest["nodes"][asks["unique_id"]] = asks
+    manifest["nodes"]["model.p.apart"]["schema"] = "audiences"
+    changed = copy.deepcopy(manifest)
+    changed["nodes"]["model.p.apart"]["config"] = {"meta": {"experiment": "mails"}}
+    keys = {"source.p.shop.orders": "load 1"}
+    before, after = (
+        staleness.fingerprints(one, keys, as_of="2026-01-01", variables={})
+        for one in (manifest, changed)
+    )
+    assert {key for key in before if before[key] != after[key]} == {"model.p.asks", "model.p.apart"}
+
+
+def test_a_unit_test_that_changed_alone_is_run_with_its_model(manifest: dict[str, Any]) -> None:
+    changed = copy.deepcopy(manifest)
+    changed["unit_tests"]["unit_test.p.mart_rule"]["given"] = ["other rows"]
+    assert stale(manifest, changed) == {"mart_rule", "mart"}
+
+
 def test_a_test_waits_for_all_of_its_parents(manifest: dict[str, Any]) -> None:
     both = node("relationship", ["model.p.staged", "model.p.mart"], "test")
     manifest["nodes"][both["unique_id"]] = both

@@ -35,6 +35,8 @@ class Warehouse:
     path: Path
     people: dict[str, dict[str, Any]] = field(default_factory=dict)
     merged: list[tuple[str, str]] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
+    is_experiment_running: bool = True
     published: str = ""
 
     def add(self, customer_id: str, **columns: Any) -> None:
@@ -49,7 +51,7 @@ class Warehouse:
 
     def publish(self) -> Path:
         """Write the file as publishing does: a new one, renamed over the old if there is news."""
-        content = repr((self.people, self.merged))
+        content = repr((self.people, self.merged, self.held_out, self.is_experiment_running))
         if content == self.published:
             return self.path
         self.published = content
@@ -57,6 +59,19 @@ class Warehouse:
         new.unlink(missing_ok=True)
         with duckdb.connect(str(new)) as con:
             con.execute("CREATE SCHEMA audiences; CREATE SCHEMA marts; CREATE SCHEMA identity")
+            con.execute("CREATE SCHEMA canonical")
+            con.execute(
+                "CREATE TABLE audiences.definitions AS SELECT 'aud_cart' AS audience_id, 'e' AS experiment_id"
+            )
+            con.execute(
+                "CREATE TABLE canonical.experiments AS SELECT 'e' AS experiment_id,"
+                " 'audience_holdout' AS kind, ?::BOOLEAN AS is_running",
+                [self.is_experiment_running],
+            )
+            con.execute(
+                "CREATE TABLE canonical.experiment_assignments AS"
+                " SELECT 'e' AS experiment_id, 'nobody' AS unit_id, 'treatment' AS variant"
+            )
             con.execute(
                 "CREATE TABLE audiences.aud_cart (customer_id VARCHAR, cart_value DECIMAL(18,2))"
             )
@@ -85,6 +100,10 @@ class Warehouse:
                     consents,
                 ),
                 ("INSERT INTO identity.history VALUES ('merge', ?, ?)", self.merged),
+                (
+                    "INSERT INTO canonical.experiment_assignments VALUES ('e', ?, 'control')",
+                    [(key,) for key in self.held_out],
+                ),
             ):
                 if rows:
                     con.executemany(sql, rows)

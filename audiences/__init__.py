@@ -1,0 +1,1 @@
+"""Audiences: conditions in YAML to a SELECT; who is in an audience, since when, and why."""
