@@ -31,7 +31,7 @@ VOLATILE = {
     "load_id", "run_id", "sync_run_id", "loaded_at", "started_at", "finished_at", "changed_at", "entered_at",
     "synced_at", "sent_at", "first_failed_at", "idempotency_key", "history_id", "booked_at", "assigned_at",
 }  # fmt: skip
-VOLATILE_IN_IDENTITY = {"valid_from", "valid_to"}
+VOLATILE_IN_IDENTITY = {"valid_from", "valid_to", "created_at"}
 
 
 @dataclass
