@@ -104,9 +104,7 @@ def test_a_record_that_connects_two_customers_keeps_the_older_id(next_day: Any) 
     phone, email = "+1 978 555 0143", "ottoline.q@aol.com"
     add(
         "contacts_b.csv",
-        [
-            f"CX2;;Brandt;Ottoline;;{phone};;{address};;;;02.02.2026 10:00;02.02.2026 10:00"
-        ],
+        [f"CX2;;Brandt;Ottoline;;{phone};;{address};;;;02.02.2026 10:00;02.02.2026 10:00"],
     )
     next_day.run()
     second = next_day.ids()["crm:CX2"]
