@@ -38,6 +38,7 @@ class Company:
         (dbt / "macros").mkdir()
         real = ROOT / "dbt_project"
         shutil.copy(real / "profiles.yml", dbt)
+        shutil.copy(real / "models" / "_groups.yml", dbt / "models")
         for name in ("audiences", "experiments", "as_of", "engine", "generate_schema_name"):
             shutil.copy(real / "macros" / f"{name}.sql", dbt / "macros")
         shutil.copy(real / "models" / "canonical" / "experiments.sql", dbt / "models" / "canonical")

@@ -257,14 +257,12 @@ SOURCES_OF_TWO_ENTITIES = [
     "app.purchases", "mailer.events", "search_ads.ad_performance", "shop.orders",
     "social_ads.insights", "stores.loyalty_cards", "stores.receipts", "support.tickets",
 ]  # fmt: skip
-MODELS_OF_MANY_LEAVES: list[str] = []
-# A mart keeps a row for every golden customer; records and their identifiers need the crosswalk both.
+# Audiences are leaves: many ask what somebody did, and the folder's hook asks for experiments.
+MODELS_OF_MANY_LEAVES = ["experiments", "int_event_customers"]
+# A mart keeps a row for every golden customer; a cart's lines are given to it again as a whole.
 REJOINED = [
     "golden_customers -> customer_engagement",
     "int_cart_activity -> cart_items",
-    "stg_identity__crosswalk -> int_customer_contacts",
-    "stg_identity__crosswalk -> int_email_event_customers",
-    "stg_identity__identifiers -> int_customer_contacts",
 ]
 # A calendar comes out of nothing.
 ROOTS = ["days"]
