@@ -270,17 +270,10 @@ def _merged_into(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[str,
         column(
             con,
             """
-            with recursive merged as (
-                select from_customer_id as id
-                from identity.history
-                where event = 'merge' and to_customer_id = ?
-                union
-                select h.from_customer_id
-                from identity.history as h
-                join merged as m on h.to_customer_id = m.id
-                where h.event = 'merge'
-            )
-            select id from merged order by id
+            select customer_id
+            from identity.resolve_forward
+            where current_customer_id = $1 and customer_id <> $1
+            order by 1
             """,
             [customer_id],
         )

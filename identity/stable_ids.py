@@ -117,14 +117,20 @@ def assign_ids(
     work.execute(
         """
         create or replace table new_ids as
+        with named as (
+            -- the strict cluster of the first contact is the customer itself; others are parts, and
+            -- so is a visitor alone
+            select *, arg_min(strict_key, (starts_with(node_key, 'anon:'), node_key))
+                over (partition by cluster_key) as main_key
+            from members
+        )
         select
             m.node_key, c.customer_id,
-            -- the strict cluster of the smallest node is the customer itself; others are parts
             case
-                when m.strict_key = m.cluster_key then c.customer_id
+                when m.strict_key = m.main_key then c.customer_id
                 else 'cus_' || left(sha256('strict ' || m.strict_key), 16)
             end as strict_customer_id
-        from members as m
+        from named as m
         join cluster_ids as c using (cluster_key)
         """
     )

@@ -182,13 +182,14 @@ def retrain(
     now: datetime,
     progress: Progress | None = None,
 ) -> Steered:
-    """Resolve everything with a model trained on today's data, by the rules and decisions in force
-    (`config`, the files', unless there was a rollback). The new model stays in force.
+    """Resolve everything with a model trained on today's data, by the rules and decisions of the last
+    run: a change of the files waits for a run or `apply`, which look at how much it changes.
+    `config` (the files') is for the first run. The new model stays in force.
     """
     tables.create(con)
-    back = configs.rolled_back_to(con)
-    if back is not None:
-        config = configs.load(con, back[1]) or config
+    last = configs.last(con)
+    if last is not None:
+        config = configs.load(con, last[0], config.rules) or config
     summary = resolve(
         con,
         config.rules,

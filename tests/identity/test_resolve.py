@@ -274,6 +274,12 @@ def test_strict_ids_are_parts_of_customers(sample: Any) -> None:
         " from identity.crosswalk"
     ).fetchall()[0]
     assert strict > broad
+    # a browser that gave an address is the part, not the person
+    assert sample.con.execute(
+        "select count(*) from (select customer_id from identity.crosswalk"
+        " group by all having bool_or(not starts_with(node_key, 'anon:')) and not"
+        " bool_or(strict_customer_id = customer_id and not starts_with(node_key, 'anon:')))"
+    ).fetchall() == [(0,)]
 
 
 def test_names_in_other_scripts_do_no_harm(warehouse: Any) -> None:
