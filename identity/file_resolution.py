@@ -20,7 +20,7 @@ import duckdb
 
 from identity.columns import Column, need_column, need_people, recognise
 from identity.evaluate import evaluate
-from identity.files import FileError, Given, read_files
+from identity.files import PARQUET, FileError, Given, read_files
 from identity.findings import Findings, find_out
 from identity.intake import KEY, add_findings, build_contacts
 from identity.normalise import EXTRA, load_macros
@@ -214,7 +214,9 @@ def write_pairs(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _export(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     suffix = path.suffix.lower()
-    form = "format parquet" if suffix in (".parquet", ".pq") else "format csv, header"
+    form = "format parquet" if suffix in PARQUET else "format csv, header"
+    if suffix == ".tsv":
+        form += ", delimiter '\t'"
     partial = path.with_name(f".{path.name}.part")
     try:
         con.execute(f"copy ({query}) to '{str(partial).replace(chr(39), chr(39) * 2)}' ({form})")

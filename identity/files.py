@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import glob
+import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,6 +24,10 @@ from identity.sections import nearest
 PARQUET = (".parquet", ".pq")
 DELIMITERS = ",\t;|"
 CHUNK_BYTES = 1 << 20
+CELL_CHARACTERS = 1 << 24
+HEADER_LINES = 100
+# Excel's own first line, which says what separates the cells
+SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 class FileError(ValueError):
@@ -35,6 +42,15 @@ class GivenFile:
     headers: tuple[str, ...]
     rows: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a text file, what separates its cells, and the lines up to its end."""
+
+    cells: tuple[str, ...]
+    delimiter: str
+    lines: int
 
 
 @dataclass(frozen=True)
@@ -97,22 +113,35 @@ def _read(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenFile:
 
 
 def _read_parquet(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenFile:
-    try:
-        relation = con.read_parquet(str(path))
-    except duckdb.Error as error:
-        raise FileError(f"{path} is no Parquet file that DuckDB can read") from error
-    headers = tuple(relation.columns)
-    # timestamps at midnight are dates; everything is compared as text
-    values = ", ".join(
-        f"regexp_replace(\"{_escaped(name)}\"::varchar, ' 00:00:00$', '') as f{index + 1}"
-        for index, name in enumerate(headers)
-    )
-    con.execute(
-        f"create table {table} as select row_number() over () as position, {values}"
-        " from read_parquet($1)",
-        [str(path)],
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        name = str(_plainly_named(path, Path(folder)))
+        try:
+            headers = tuple(con.read_parquet(name).columns)
+        except duckdb.Error as error:
+            raise FileError(f"{path} is no Parquet file that DuckDB can read") from error
+        # timestamps at midnight are dates; everything is compared as text
+        values = ", ".join(
+            f"regexp_replace(\"{_escaped(header)}\"::varchar, ' 00:00:00$', '') as f{index + 1}"
+            for index, header in enumerate(headers)
+        )
+        con.execute(
+            f"create table {table} as select row_number() over () as position, {values}"
+            " from read_parquet($1)",
+            [name],
+        )
     return GivenFile(path, headers, _rows(con, table))
+
+
+def _plainly_named(path: Path, folder: Path) -> Path:
+    """The file under a name that DuckDB takes as it stands: it would look for others by [ ] * ?."""
+    if not glob.has_magic(str(path)):
+        return path
+    plain = folder / "plain"
+    try:
+        plain.symlink_to(path.resolve())
+    except OSError:  # Windows without the right to make links
+        shutil.copyfile(path, plain)
+    return plain
 
 
 def _read_text(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenFile:
@@ -120,49 +149,103 @@ def _read_text(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenF
         text, notes = _as_utf8(path, Path(folder))
         with text.open(encoding="utf-8-sig", newline="") as lines:
             sample = lines.read(CHUNK_BYTES)
-        first = next((line for line in sample.splitlines() if line.strip()), "")
-        if not first or "\x00" in sample:
-            raise FileError(
-                f"{path} is not a text file with columns; CSV, TSV and Parquet can be read"
-            )
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
-        headers = tuple(h.strip() for h in next(csv.reader([first], delimiter=delimiter)))
-        columns = {f"f{i + 1}": "varchar" for i in range(len(headers))}
+        header = _header(path, sample)
+        # DuckDB and Python count blank lines and line breaks in quotes differently: it gets no such
+        # header to see
+        is_first_line = header.lines == 1
+        if not is_first_line:
+            text = _below(text, header.lines, Path(folder))
+        columns = {f"f{i + 1}": "varchar" for i in range(len(header.cells))}
         try:
             con.execute(
                 f"""
                 create table {table} as
                 select row_number() over () as position, *
-                from read_csv($1, delim = $2, quote = '"', escape = '"', header = true,
-                    columns = $3, auto_detect = false, null_padding = true, parallel = false,
+                from read_csv($1, delim = $2, quote = '"', escape = '"', header = $3,
+                    columns = $4, auto_detect = false, null_padding = true, parallel = false,
                     max_line_size = 16000000)
                 """,
-                [str(text), delimiter, columns],
+                [
+                    str(_plainly_named(text, Path(folder))),
+                    header.delimiter,
+                    is_first_line,
+                    columns,
+                ],
             )
         except duckdb.Error:
             # ragged rows, stray quotes: slower, but every row comes in
             con.execute(f"drop table if exists {table}")
-            notes += _read_ragged(con, text, table, delimiter, len(headers))
+            notes += _read_ragged(con, text, table, header, skips_first=is_first_line)
     rows = _rows(con, table)
     if rows == 0:
         raise FileError(f"{path} has a header and no rows")
+    headers = header.cells
     if len(set(headers)) < len(headers):
         twice = sorted({h for h in headers if headers.count(h) > 1})
         notes.append(f"the header names {', '.join(twice)} more than once; they were numbered")
     return GivenFile(path, headers, rows, tuple(notes))
 
 
+def _header(path: Path, sample: str) -> _Header:
+    """Find the header, the first row with anything in it; raises FileError if there is none."""
+    # universal line ends, as csv counts them; splitlines() also cuts at \x0b, \x85 and U+2028
+    lines = list(io.StringIO(sample, newline=""))
+    start = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
+    separator = SEPARATOR_LINE.fullmatch(lines[start]) if start < len(lines) else None
+    if separator:
+        start += 1
+        start = next((n for n, line in enumerate(lines) if n >= start and line.strip()), len(lines))
+    if start == len(lines) or "\x00" in sample:
+        raise FileError(f"{path} is not a text file with columns; CSV, TSV and Parquet can be read")
+    delimiter = separator[1] if separator else _delimiter(path, lines[start:])
+    csv.field_size_limit(CELL_CHARACTERS)
+    reader = csv.reader(lines[start:], delimiter=delimiter)
+    row = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    if not row:
+        raise FileError(f"{path} has no header: all its rows are empty")
+    # a line break in a header is one of layout
+    cells = tuple(re.sub(r"\s*[\r\n]+\s*", " ", cell.strip()) for cell in row)
+    return _Header(cells, delimiter, start + reader.line_num)
+
+
+def _delimiter(path: Path, lines: Sequence[str]) -> str:
+    """What separates the cells of the first row, whose quotes may hold line breaks."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    quotes, first = 0, ""
+    for line in lines[:HEADER_LINES]:
+        first += line
+        quotes += line.count('"')
+        if quotes % 2 == 0:
+            return max(DELIMITERS, key=first.count)
+    return max(DELIMITERS, key=lines[0].count)
+
+
+def _below(text: Path, lines: int, folder: Path) -> Path:
+    """A copy of what stands below the first lines."""
+    copy = folder / "below"
+    with (
+        text.open(encoding="utf-8-sig", newline="") as given,
+        copy.open("w", encoding="utf-8", newline="") as out,
+    ):
+        for _ in range(lines):
+            next(given)
+        shutil.copyfileobj(given, out)
+    return copy
+
+
 def _read_ragged(
-    con: duckdb.DuckDBPyConnection, path: Path, table: str, delimiter: str, width: int
+    con: duckdb.DuckDBPyConnection, path: Path, table: str, header: _Header, *, skips_first: bool
 ) -> list[str]:
     import pyarrow as pa
 
+    width = len(header.cells)
     columns: list[list[str | None]] = [[] for _ in range(width)]
     odd = 0
-    csv.field_size_limit(1 << 24)
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader((line.replace("\x00", "") for line in lines), delimiter=delimiter)
-        next(rows, None)
+        rows = csv.reader((line.replace("\x00", "") for line in lines), delimiter=header.delimiter)
+        if skips_first:
+            next(rows, None)
         for row in rows:
             if not row:
                 continue

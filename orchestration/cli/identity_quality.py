@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from dataclasses import asdict
@@ -65,6 +66,9 @@ def _names_people(path: Path) -> bool:
 
 
 def _people(con: duckdb.DuckDBPyConnection, path: Path) -> str:
+    if glob.has_magic(str(path)):
+        # DuckDB would read the files that match the name instead
+        raise LabelsError(f"{path}: a name with [ ] * or ? cannot be read; rename the file")
     con.execute(
         "create temp table labelled_people as select contact_key, person_id"
         " from read_csv(?, header = true, all_varchar = true)",

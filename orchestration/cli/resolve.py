@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -50,12 +51,12 @@ CLUSTERS = Path("clusters.csv")
     type=click.Path(path_type=Path),
     default=CLUSTERS,
     show_default=True,
-    help="Each row's id and customer_id (.csv or .parquet).",
+    help="Each row's id and customer_id (.csv, .tsv or .parquet).",
 )
 @click.option(
     "--pairs",
     type=click.Path(path_type=Path),
-    help="left_id, right_id, probability, rule of every pair (.parquet or .csv).",
+    help="left_id, right_id, probability, rule of every pair (.parquet, .csv or .tsv).",
 )
 @click.option(
     "--json",
@@ -106,14 +107,18 @@ def command(
     )
     con = duckdb.connect()
     try:
-        rules = read(rules_path or default_path())
+        rules_path = rules_path or default_path()
+        asked = _mapping(mapped)
+        written = [path for path in (out, pairs, None if to_stdout else report) if path is not None]
+        _need_other_files(written, (*files, rules_path))
+        rules = read(rules_path)
         with steps.status("reading") as status:
             found = resolve_files(
                 con,
                 files,
                 rules,
                 id_column=id_column,
-                asked=_mapping(mapped),
+                asked=asked,
                 truth=truth,
                 ignore=ignore,
                 progress=lambda step: status.update(f"{step} ..."),
@@ -144,7 +149,32 @@ def _mapping(mapped: tuple[str, ...]) -> dict[str, str]:
             raise FileError(
                 f"--map {field} must be FIELD=COLUMN, such as --map last_name={field or 'SURNAME'}"
             )
-    return {header.strip(): field.strip() for field, _, header in pairs}
+    fields: dict[str, str] = {}
+    for field, _, header in pairs:
+        name, meant = header.strip(), field.strip()
+        if fields.setdefault(name, meant) != meant:
+            raise FileError(
+                f"--map says that column `{name}` is {fields[name]} and {meant}; say one of them"
+            )
+    return fields
+
+
+def _need_other_files(written: Sequence[Path], given: Sequence[Path]) -> None:
+    """Raise FileError for a target that is a folder, that is read, or that is written twice."""
+    seen = {path.resolve() for path in given}
+    for target in written:
+        if not target.name or target.is_dir():
+            raise FileError(f"{target} is a folder; name a file in it")
+        if target.resolve() in seen or any(_is_same(target, path) for path in given):
+            raise FileError(
+                f"{target} is read, or written twice, by this command; name another file"
+            )
+        seen.add(target.resolve())
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether both names are of one file: a hard link, or the name in other letters on a Mac."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _write(path: Path, found: FileReport) -> None:

@@ -262,6 +262,48 @@ def test_mistakes_are_answered_in_one_line(
     assert not (tmp_path / "o.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clusters.csv"], "clusters.csv is read, or written twice"),
+        (["x.csv", "--out", "x.csv"], "x.csv is read, or written twice"),
+        (["x.csv", "--out", "link.csv"], "link.csv is read, or written twice"),
+        (["x.csv", "--out", "hard.csv"], "hard.csv is read, or written twice"),
+        (["x.csv", "--json", "./x.csv"], "x.csv is read, or written twice"),
+        (["x.csv", "--pairs", "clusters.csv"], "clusters.csv is read, or written twice"),
+        (["x.csv", "--pairs", "p.csv", "--json", "p.csv"], "p.csv is read, or written twice"),
+        (["x.csv", "--rules", "r.yml", "--json", "r.yml"], "r.yml is read, or written twice"),
+        (["x.csv", "--out", "."], ". is a folder; name a file in it"),
+        (["x.csv", "--out", ""], ". is a folder; name a file in it"),
+        (["x.csv", "--pairs", "sub"], "sub is a folder; name a file in it"),
+        (["x.csv", "--map", "first_name=email", "--map", "last_name=email"],
+         "column `email` is first_name and last_name"),
+    ],
+)  # fmt: skip
+def test_nothing_that_is_read_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for name in ("x.csv", "clusters.csv"):
+        write(tmp_path / name, ["name", "email"], [["Ann Lee", "a@b.co"]])
+    (tmp_path / "r.yml").write_text("x", encoding="utf-8")
+    (tmp_path / "link.csv").symlink_to("x.csv")
+    (tmp_path / "hard.csv").hardlink_to("x.csv")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    result = cli(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+def test_tsv_is_written_with_tabs(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", ["id", "name"], [["a", "Ann Lee"], ["b", "Bob Ray"]])
+    result = cli(str(path), "--map", "full_name=name", "--out", str(tmp_path / "o.tsv"))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "o.tsv").read_text(encoding="utf-8").startswith("id\tcustomer_id\na\t")
+
+
 def test_the_command_needs_neither_dagster_nor_dbt() -> None:
     code = (
         "import sys, orchestration.cli.resolve;"

@@ -212,3 +212,58 @@ def test_dates_follow_the_habit_of_their_source(
     build_contacts(con, columns)
     rows = con.execute("select birth_text from canonical.contacts order by contact_key").fetchall()
     assert [r[0] for r in rows] == expected
+
+
+def read_rows(path: Path) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
+    """Return the columns of a file and its rows."""
+    con = duckdb.connect()
+    given = read_files(con, [path])
+    rows = con.execute("select * exclude (row_number, file) from given order by row_number")
+    return given.columns, rows.fetchall()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
+def test_a_name_with_wildcards_is_that_file(tmp_path: Path, name: str, kind: str) -> None:
+    for stem, person in (("a1", "Bob"), (name, "Ann")):
+        relation = duckdb.sql(f"select '{person}' as name, '{stem}' as note")
+        plain = tmp_path / f"plain.{kind}"
+        relation.write_csv(str(plain)) if kind == "csv" else relation.write_parquet(str(plain))
+        plain.rename(tmp_path / f"{stem}.{kind}")
+    assert read_rows(tmp_path / f"{name}.{kind}") == (("name", "note"), [("Ann", name)])
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("\nname,mail\nAnn,a@b.co\n", ("name", "mail")),
+        ("\r\n  \r\nname,mail\r\nAnn,a@b.co\r\n", ("name", "mail")),
+        ("\r\rname,mail\rAnn,a@b.co\r", ("name", "mail")),
+        (",,\nname,mail\nAnn,a@b.co\n", ("name", "mail")),
+        ("\ufeff\nname,mail\nAnn,a@b.co\n", ("name", "mail")),
+        ('"full\nname",mail\nAnn,a@b.co\n', ("full name", "mail")),
+        ('"full\nname";mail\r\nAnn;a@b.co\r\n', ("full name", "mail")),
+        ("full\x0bname,mail\nAnn,a@b.co\n", ("full\x0bname", "mail")),
+        ("full\x85name,mail\nAnn,a@b.co\n", ("full\x85name", "mail")),
+        ("full\u2028name,mail\nAnn,a@b.co\n", ("full\u2028name", "mail")),
+        ("sep=;\r\nname,full;mail\r\nAnn;a@b.co\r\n", ("name,full", "mail")),
+        ('"sep=\t"\nname\tmail\nAnn\ta@b.co\n', ("name", "mail")),
+    ],
+)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_header_is_the_first_row_with_anything_in_it(
+    tmp_path: Path, content: str, columns: tuple[str, str], ragged: bool
+) -> None:
+    path = tmp_path / "x.csv"
+    end = next(e for e in ("\r\n", "\n", "\r") if content.endswith(e))
+    separator = next(s for s in ";\t," if f"Ann{s}" in content)
+    path.write_bytes((content + (f"Bob{separator * 3}more{end}" if ragged else "")).encode())
+    expected: list[tuple[str | None, ...]] = [("Ann", "a@b.co")]
+    assert read_rows(path) == (columns, expected + ([("Bob", None)] if ragged else []))
+
+
+@pytest.mark.parametrize("content", ["\n\nname,mail\n", "sep=;\n", ",,\n,,\n", " \n"])
+def test_a_header_with_nothing_below_or_none_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(FileError, match=r"x\.csv (has|is)"):
+        read_rows(tmp_path / "x.csv")
