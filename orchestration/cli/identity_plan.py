@@ -103,6 +103,10 @@ def _show(found: Plan) -> None:
         console.print(
             "  (members that are touched; their SELECTs run again after apply)", style="dim"
         )
+    console.print(
+        "\nPairs were scored with a model trained for this preview; apply scores with the one in"
+        " force, so a few doubtful pairs may come out otherwise."
+    )
     if found.rolled_back_to:
         console.print(
             f"\nThe rules and decisions of run {found.rolled_back_to[:8]} are in force since a rollback:"
