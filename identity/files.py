@@ -25,7 +25,7 @@ PARQUET = (".parquet", ".pq")
 DELIMITERS = ",\t;|"
 CHUNK_BYTES = 1 << 20
 CELL_CHARACTERS = 1 << 24
-HEADER_LINES = 100
+HEADER_LINES = 100  # as far as a header with line breaks may go
 # Excel's own first line, which says what separates the cells
 SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
@@ -36,7 +36,7 @@ class FileError(ValueError):
 
 @dataclass(frozen=True)
 class GivenFile:
-    """One file: its path, its headers as they stand there, and what was odd about it."""
+    """One file: its path, its headers (each on one line), and what was odd about it."""
 
     path: Path
     headers: tuple[str, ...]
@@ -203,6 +203,8 @@ def _header(path: Path, sample: str) -> _Header:
     row = next((row for row in reader if any(cell.strip() for cell in row)), [])
     if not row:
         raise FileError(f"{path} has no header: all its rows are empty")
+    if any(cell.count("\n") > HEADER_LINES for cell in row):
+        raise FileError(f"{path}: a quote in the header does not end")
     # a line break in a header is one of layout
     cells = tuple(re.sub(r"\s*[\r\n]+\s*", " ", cell.strip()) for cell in row)
     return _Header(cells, delimiter, start + reader.line_num)

@@ -267,3 +267,18 @@ def test_a_header_with_nothing_below_or_none_is_refused(tmp_path: Path, content:
     (tmp_path / "x.csv").write_text(content, encoding="utf-8")
     with pytest.raises(FileError, match=r"x\.csv (has|is)"):
         read_rows(tmp_path / "x.csv")
+
+
+def test_a_quote_that_does_not_end_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('name,"mail\n' + "Ann,a@b.co\n" * 200, encoding="utf-8")
+    with pytest.raises(FileError, match=r"a quote in the header does not end"):
+        read_rows(path)
+
+
+def test_labels_with_wildcards_in_their_name_are_refused(tmp_path: Path) -> None:
+    from identity.labels import LabelsError
+    from orchestration.cli.identity_quality import _people
+
+    with pytest.raises(LabelsError, match="rename the file"):
+        _people(duckdb.connect(), tmp_path / "a[1].csv")
