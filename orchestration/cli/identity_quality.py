@@ -59,17 +59,20 @@ def evaluate(labels: Path | None, as_json: bool) -> None:
 def _names_people(path: Path) -> bool:
     if not path.exists():
         return False
-    with path.open(encoding="utf-8-sig") as file:
+    with label_file.reading(path), path.open(encoding="utf-8-sig") as file:
         header = {name.strip().strip('"') for name in file.readline().split(",")}
     return {"contact_key", "person_id"} <= header
 
 
 def _people(con: duckdb.DuckDBPyConnection, path: Path) -> str:
-    con.execute(
-        "create temp table labelled_people as select contact_key, person_id"
-        " from read_csv(?, header = true, all_varchar = true)",
-        [str(path)],
-    )
+    try:
+        con.execute(
+            "create temp table labelled_people as select contact_key, person_id"
+            " from read_csv(?, header = true, all_varchar = true)",
+            [str(path)],
+        )
+    except duckdb.Error as error:  # its own words quote the line, which is personal data
+        raise LabelsError(f"{path}: {label_file.UNREADABLE}") from error
     return "labelled_people"
 
 
