@@ -8,7 +8,8 @@ author, answered_at.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Label:
 
 COLUMNS = tuple(field.name for field in fields(Label))
 NEEDED = COLUMNS[:3]
+UNREADABLE = "cannot be read; save it as CSV in UTF-8, with commas and a line of column names"
 TRUE, FALSE = ("true", "yes", "1", "y"), ("false", "no", "0", "n")
 
 
@@ -43,7 +45,7 @@ def read(path: Path) -> list[Label]:
     """
     if not path.exists():
         raise LabelsError(f"{path}: there is no such file; `mainstem identity review` makes labels")
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
         if missing:
@@ -54,7 +56,19 @@ def read(path: Path) -> list[Label]:
         return [_label(row, f"{path}, line {reader.line_num}") for row in reader]
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of a file that is no text or no CSV what would be right, as LabelsError."""
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelsError(f"{path}: {UNREADABLE}") from error
+
+
 def _label(row: dict[str, str], place: str) -> Label:
+    for name in NEEDED[:2]:
+        if not row[name]:  # a short line has None
+            raise LabelsError(f"{place}: {name} is missing; write a contact key (source:id)")
     probability = row.get("probability") or ""
     try:
         given = float(probability) if probability else None

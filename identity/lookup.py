@@ -100,8 +100,17 @@ def spellings(text: str) -> list[str]:
         forms |= {text.lower(), f"{bare}@{domain}"}
         if domain in ("gmail.com", "googlemail.com"):
             forms.add(f"{bare.replace('.', '')}@gmail.com")
+    forms.add(_international(text))
     forms.discard("")
     return sorted(forms)
+
+
+def _international(text: str) -> str:
+    """A phone number with its country in it, as identity.identifiers has it; or nothing."""
+    if not re.fullmatch(r"\s*(\+|00)[0-9().\-/\s]+", text):
+        return ""
+    # the (0) of +44 (0)20 is dialled only without the country
+    return "+" + re.sub(r"\D", "", text.replace("(0)", "")).removeprefix("00")
 
 
 def _national_digits(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Literal, cast
 import duckdb
 import yaml
 
+from identity.contradictions import Decided, refuse
 from identity.lookup import spellings
 from identity.rules import Rules
 from identity.sections import RulesError, Section
@@ -125,14 +126,17 @@ def _side(entry: Section, key: str, types: tuple[str, ...]) -> str:
         if len(list(carried)) != 1:
             raise entry.fail(key, "must name one identifier, such as {email: jo@example.com}")
         (kind,) = carried
+        if not isinstance(carried.plain(kind), str):
+            raise carried.fail(kind, "must be text; put it in quotes")  # it may be a phone number
         return f"{kind}={carried.text(kind)}"
-    text = entry.text(key).strip()
+    # errors go into logs: what stands here may be an address or a number, and is not repeated
+    if not isinstance(value, str) or ":" not in value:
+        raise entry.fail(
+            key, "is no contact key (source:id); an identifier is written {email: ...}"
+        )
+    text = value.strip()
     if text.startswith("anon:"):
         raise entry.fail(key, "is a visitor; decide about the contact that the visitor belongs to")
-    if ":" not in text:
-        raise entry.fail(
-            key, f"is {text!r}; write a contact key (source:id) or {{email: jo@example.com}}"
-        )
     return text
 
 
@@ -166,7 +170,7 @@ def spread(work: duckdb.DuckDBPyConnection, overrides: Sequence[Override]) -> li
     again). Raises RulesError, naming both, where two decisions contradict each other. Needs
     `people` and `ids`.
     """
-    rows: dict[Action, list[tuple[str, str, str]]] = {"always_link": [], "never_link": []}
+    rows: dict[Action, list[Decided]] = {"always_link": [], "never_link": []}
     warnings = []
     for override in overrides:
         left, right = (_records(work, side) for side in (override.left, override.right))
@@ -177,18 +181,16 @@ def spread(work: duckdb.DuckDBPyConnection, overrides: Sequence[Override]) -> li
                     f"{override.place} waits: no record is known by {shown}"
                     " (deleted, not loaded yet, or misspelt)"
                 )
-        pairs = (
-            ((a, b) for a in left for b in right)
-            if override.action == "never_link"
-            else _star(left, right)
-        )
+        if override.action == "never_link":
+            warnings += _warn_of_both(override, left, right)
+            pairs = _apart(override, left, right)
+        else:
+            pairs = _star(left, right)
         rows[override.action] += [
             (min(a, b), max(a, b), override.override_id) for a, b in pairs if a != b
         ]
-        shared = set(left) & set(right)
-        if override.action == "never_link" and shared:
-            raise RulesError(f"{override.place} keeps {min(shared)} apart from itself")
-    _refuse_contradictions(rows, {o.override_id: o for o in overrides})
+    places = {o.override_id: o.place for o in overrides}
+    refuse(rows["always_link"], rows["never_link"], places)
     _fill(work, "forced", rows["always_link"])
     _fill(work, "forbidden", rows["never_link"])
     _fill_overrides(work, overrides)
@@ -219,6 +221,34 @@ def _records(work: duckdb.DuckDBPyConnection, side: str) -> list[str]:
     return [str(row[0]) for row in found]
 
 
+def _apart(override: Override, left: list[str], right: list[str]) -> Iterable[tuple[str, str]]:
+    """The pairs to keep apart.
+
+    A record that carries both of two values is on neither side. One that a decision names itself
+    stays on its side: it is kept apart from the other carriers.
+    """
+    both = set(left) & set(right)
+    if _is_value(override.left):
+        left = [key for key in left if key not in both]
+    if _is_value(override.right):
+        right = [key for key in right if key not in both]
+    return ((a, b) for a in left for b in right)
+
+
+def _warn_of_both(override: Override, left: list[str], right: list[str]) -> list[str]:
+    """What is to say of records on both sides: a record cannot be kept apart from itself."""
+    both = sorted(set(left) & set(right))
+    if not both:
+        return []
+    shown = both[0] if len(both) == 1 else f"{both[0]} (and {len(both) - 1} more)"
+    if _is_value(override.left) and _is_value(override.right):
+        return [f"{override.place}: {shown} carries both values and is left out of that decision"]
+    return [
+        f"{override.place}: {shown} carries the value itself; it is kept apart from the others"
+        " that carry it"
+    ]
+
+
 def _star(left: list[str], right: list[str]) -> Iterable[tuple[str, str]]:
     """As few pairs as hold all of both sides together; none where a side is missing."""
     if left and right:
@@ -226,37 +256,16 @@ def _star(left: list[str], right: list[str]) -> Iterable[tuple[str, str]]:
         yield from ((other, right[0]) for other in left[1:])
 
 
-def _refuse_contradictions(
-    rows: dict[Action, list[tuple[str, str, str]]], by_id: dict[str, Override]
-) -> None:
-    neighbours: dict[str, list[tuple[str, str]]] = {}
-    for left, right, override_id in rows["always_link"]:
-        neighbours.setdefault(left, []).append((right, override_id))
-        neighbours.setdefault(right, []).append((left, override_id))
-    for left, right, override_id in rows["never_link"]:
-        path = _path(neighbours, left, right)
-        if path:
-            through = "; ".join(dict.fromkeys(by_id[step].place for step in path))
-            raise RulesError(
-                f"{by_id[override_id].place} (never_link) contradicts {through} (always_link):"
-                f" {left} and {right} cannot be both; remove one of them"
-            )
+def refuse_contradictions(overrides: Iterable[Override]) -> None:
+    """Raise RulesError if decisions about contact keys contradict each other, by the keys alone.
 
-
-def _path(neighbours: dict[str, list[tuple[str, str]]], start: str, end: str) -> list[str]:
-    """The decisions that lead from one record to another; none where there is no way."""
-    came: dict[str, tuple[str, str]] = {}
-    waiting = [start] if start in neighbours else []
-    for node in waiting:
-        for other, override_id in neighbours[node]:
-            if other not in came and other != start:
-                came[other] = (node, override_id)
-                waiting.append(other)
-    path = []
-    while end in came:
-        end, override_id = came[end]
-        path.append(override_id)
-    return path[::-1]
+    Decisions about identifiers are left out: only a run knows whom they speak of.
+    """
+    plain = [o for o in overrides if not _is_value(o.left) and not _is_value(o.right)]
+    rows: dict[str, list[Decided]] = {action: [] for action in ACTIONS}
+    for o in plain:
+        rows[o.action].append((o.left, o.right, o.override_id))
+    refuse(rows["always_link"], rows["never_link"], {o.override_id: o.place for o in plain})
 
 
 def _fill(work: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[str, str, str]]) -> None:

@@ -18,7 +18,6 @@ from identity import overrides_file
 from identity.comparison import Comparison, compare_records
 from identity.labels import Label
 from identity.overrides import Override
-from identity.overrides import read as read_overrides
 from identity.rules import Rules
 
 # Upper bounds of probability; what is held back is a stratum of its own.
@@ -59,6 +58,20 @@ class Question:
     was_together: bool
     why: str
     comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of a question."""
+
+    question: Question
+    is_match: bool
+    author: str
+
+    @property
+    def pair(self) -> frozenset[str]:
+        """The two records, in no order."""
+        return frozenset((self.question.left_key, self.question.right_key))
 
 
 def populations(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -130,54 +143,66 @@ def _why(stratum: str, probability: float, held: str | None, *, is_together: boo
 
 
 def record(
-    question: Question,
+    answers: Sequence[Answer],
     *,
-    is_match: bool,
-    author: str,
     reason: str,
     now: datetime,
     files: tuple[Path, Path],
     rules: Rules,
-) -> Override:
-    """Write an answer: a decision into the overrides file and a label; `files` are the two.
+) -> list[Override]:
+    """Write answers: decisions into the overrides file and labels; `files` are the two.
 
-    An answer that contradicts an earlier one about the pair takes its place. Raises RulesError.
+    An answer that contradicts an earlier one about the pair takes its place. Raises RulesError or
+    LabelsError, with nothing written, if one of them cannot be.
     """
     overrides_path, labels_path = files
-    pair = {question.left_key, question.right_key}
-    for earlier in read_overrides(overrides_path, rules):
-        if {earlier.left, earlier.right} == pair:
-            overrides_file.remove(overrides_path, earlier, rules)
-    decision = Override(
-        action="always_link" if is_match else "never_link",
-        left=question.left_key,
-        right=question.right_key,
-        author=author,
+    decisions = [_decision(answer, reason, now) for answer in answers]
+    # labels that cannot be read are found before a decision is written
+    labels = [
+        *_labels_but(labels_path, {answer.pair for answer in answers}),
+        *{answer.pair: _label(answer, now) for answer in answers}.values(),
+    ]
+    overrides_file.replace(overrides_path, decisions, rules)
+    label_file.write(labels_path, labels)
+    return decisions
+
+
+def _decision(answer: Answer, reason: str, now: datetime) -> Override:
+    left, right = answer.question.left_key, answer.question.right_key
+    return Override(
+        action="always_link" if answer.is_match else "never_link",
+        left=left,
+        right=right,
+        author=answer.author,
         reason=reason,
         created_at=now.replace(microsecond=0),
+        place=f"the answer about {left} and {right}",
     )
-    overrides_file.append(overrides_path, decision, rules)
-    label = Label(
+
+
+def _label(answer: Answer, now: datetime) -> Label:
+    question = answer.question
+    return Label(
         left_key=question.left_key,
         right_key=question.right_key,
-        is_match=is_match,
+        is_match=answer.is_match,
         stratum=question.stratum,
         probability=question.probability,
         was_together=question.was_together,
-        author=author,
+        author=answer.author,
         answered_at=f"{now:%Y-%m-%d %H:%M:%S}",
     )
-    label_file.write(labels_path, [*_labels_but(labels_path, pair), label])
-    return decision
 
 
 def take_back(decision: Override, *, files: tuple[Path, Path], rules: Rules) -> None:
     """Undo `record`."""
     overrides_path, labels_path = files
     overrides_file.remove(overrides_path, decision, rules)
-    label_file.write(labels_path, _labels_but(labels_path, {decision.left, decision.right}))
+    label_file.write(
+        labels_path, _labels_but(labels_path, {frozenset((decision.left, decision.right))})
+    )
 
 
-def _labels_but(path: Path, pair: set[str]) -> list[Label]:
+def _labels_but(path: Path, pairs: set[frozenset[str]]) -> list[Label]:
     known = label_file.read(path) if path.exists() else []
-    return [label for label in known if {label.left_key, label.right_key} != pair]
+    return [label for label in known if frozenset((label.left_key, label.right_key)) not in pairs]

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from identity.review import Question
+from identity.review import Answer, Question
 
 PLACE = "/*QUESTIONS*/"
 
@@ -30,8 +30,8 @@ def build(questions: Sequence[Question], made_at: str) -> str:
     return shape.replace(PLACE, data)
 
 
-def read_answers(path: Path) -> list[tuple[Question, bool, str]]:
-    """Read what the page handed back: (question, is one person, author).
+def read_answers(path: Path) -> list[Answer]:
+    """Read what the page handed back.
 
     Raises AnswersError, naming the file, the answer and what is right.
     """
@@ -45,22 +45,40 @@ def read_answers(path: Path) -> list[tuple[Question, bool, str]]:
     if not isinstance(answers, list):
         raise AnswersError(f"{path}: has no list `answers`; export it from the page again")
     author = str(content.get("author") or "").strip()
-    found = []
-    for number, answer in enumerate(answers, start=1):
-        try:
-            question = Question(
-                left_key=str(answer["left_key"]),
-                right_key=str(answer["right_key"]),
-                stratum=str(answer["stratum"]),
-                probability=float(answer["probability"]),
-                was_together=bool(answer["was_together"]),
-                why="",
-                comparison=None,
-            )
-            said = answer["answer"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise AnswersError(f"{path}: answer {number} is not complete ({error})") from error
-        if said not in ("yes", "no"):
-            raise AnswersError(f"{path}: answer {number} is {said!r}; write yes or no")
-        found.append((question, said == "yes", author))
-    return found
+    return [
+        _answer(answer, author, f"{path}: answer {number}")
+        for number, answer in enumerate(answers, start=1)
+    ]
+
+
+def _answer(answer: Any, author: str, place: str) -> Answer:
+    try:
+        question = Question(
+            left_key=_key(answer["left_key"], place),
+            right_key=_key(answer["right_key"], place),
+            stratum=str(answer["stratum"]),
+            probability=float(answer["probability"]),
+            was_together=answer["was_together"],
+            why="",
+            comparison=None,
+        )
+        said = answer["answer"]
+    except AnswersError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnswersError(f"{place} is not complete ({error})") from error
+    # the text "false" counts as true: guessing would turn a measurement round
+    if not isinstance(question.was_together, bool):
+        raise AnswersError(f"{place}: was_together is no true or false; export it again")
+    if question.left_key == question.right_key:
+        raise AnswersError(f"{place} is about one record; a decision is about two")
+    if said not in ("yes", "no"):
+        raise AnswersError(f"{place} is {said!r}; write yes or no")
+    return Answer(question, is_match=said == "yes", author=author)
+
+
+def _key(value: Any, place: str) -> str:
+    """A contact key; anything else would make the overrides file invalid."""
+    if not isinstance(value, str) or ":" not in value or value.startswith("anon:"):
+        raise AnswersError(f"{place} names no contact key (source:id); export it again")
+    return value

@@ -131,7 +131,9 @@ def _execute(identity: str, *, as_json: bool, quiet: bool) -> None:
 
 
 @command.command()
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def runs(limit: int, as_json: bool) -> None:
     """List resolutions that changed something, newest first, and which of them can be gone back to."""

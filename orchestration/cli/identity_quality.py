@@ -60,7 +60,7 @@ def evaluate(labels: Path | None, as_json: bool) -> None:
 def _names_people(path: Path) -> bool:
     if not path.exists():
         return False
-    with path.open(encoding="utf-8-sig") as file:
+    with label_file.reading(path), path.open(encoding="utf-8-sig") as file:
         header = {name.strip().strip('"') for name in file.readline().split(",")}
     return {"contact_key", "person_id"} <= header
 
@@ -69,11 +69,14 @@ def _people(con: duckdb.DuckDBPyConnection, path: Path) -> str:
     if glob.has_magic(str(path)):
         # DuckDB would read the files that match the name instead
         raise LabelsError(f"{path}: a name with [ ] * or ? cannot be read; rename the file")
-    con.execute(
-        "create temp table labelled_people as select contact_key, person_id"
-        " from read_csv(?, header = true, all_varchar = true)",
-        [str(path)],
-    )
+    try:
+        con.execute(
+            "create temp table labelled_people as select contact_key, person_id"
+            " from read_csv(?, header = true, all_varchar = true)",
+            [str(path)],
+        )
+    except duckdb.Error as error:  # its own words quote the line, which is personal data
+        raise LabelsError(f"{path}: {label_file.UNREADABLE}") from error
     return "labelled_people"
 
 

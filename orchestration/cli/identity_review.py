@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.text import Text
 from identity import review as reviewing
 from identity import rules as rules_file
 from identity.overrides import Override
-from identity.review import Question
+from identity.review import Answer, Question
 from identity.sections import RulesError
 from orchestration.cli import EXIT_FAILED
 from orchestration.home import Home, find_home
@@ -24,7 +25,9 @@ STRATA = [name for _, name in reviewing.STRATA] + [reviewing.TOP, reviewing.HELD
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many pairs.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many pairs."
+)
 @click.option("--stratum", type=click.Choice(STRATA), help="Only pairs of this stratum.")
 @click.option("--author", help="Whose answers these are. [default: who is logged in]")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path),
@@ -75,7 +78,14 @@ def _answered(home: Home) -> list[tuple[str, str]]:
 def _write_page(page: Path, asked: list[Question]) -> None:
     from identity.review_page import build
 
-    page.write_text(build(asked, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"), encoding="utf-8")
+    content = build(asked, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
+    try:
+        page.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{page} cannot be written ({error.strerror}); give --page a file in a folder that is"
+            " there and that you may write to"
+        ) from error
     print(f"{len(asked)} pairs are in {page}; it holds personal data.")
     print("Next: open it in a browser, answer, save; then mainstem identity review --answers FILE")
 
@@ -83,19 +93,23 @@ def _write_page(page: Path, asked: list[Question]) -> None:
 def _take(home: Home, answers: Path, author: str | None, rules: rules_file.Rules) -> None:
     from identity.review_page import read_answers
 
-    found = read_answers(answers)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    for question, is_match, said_by in found:
-        reviewing.record(
-            question,
-            is_match=is_match,
-            author=author or said_by or getpass.getuser(),
-            reason="review",
-            now=now,
-            files=(home.overrides, home.labels),
-            rules=rules,
-        )
+    said_by = getpass.getuser()
+    found = [
+        replace(answer, author=author or answer.author or said_by)
+        for answer in read_answers(answers)
+    ]
+    _record(home, found, rules)
     _close(len(found))
+
+
+def _record(home: Home, answers: list[Answer], rules: rules_file.Rules) -> list[Override]:
+    return reviewing.record(
+        answers,
+        reason="review",
+        now=datetime.now(UTC).replace(tzinfo=None),
+        files=(home.overrides, home.labels),
+        rules=rules,
+    )
 
 
 def _ask(home: Home, asked: list[Question], author: str, rules: rules_file.Rules) -> None:
@@ -119,15 +133,14 @@ def _ask(home: Home, asked: list[Question], author: str, rules: rules_file.Rules
             continue
         decision = None
         if answer in ("y", "n"):
-            decision = reviewing.record(
-                asked[at],
-                is_match=answer == "y",
-                author=author,
-                reason="review",
-                now=datetime.now(UTC).replace(tzinfo=None),
-                files=(home.overrides, home.labels),
-                rules=rules,
-            )
+            try:
+                (decision,) = _record(
+                    home, [Answer(asked[at], is_match=answer == "y", author=author)], rules
+                )
+            except RulesError as error:
+                # nothing was written: the question stays, and so do the answers before it
+                print(f"mainstem: {error}", file=sys.stderr)
+                continue
         given.append((at, decision))
         at += 1
     if not asked:

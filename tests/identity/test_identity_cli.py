@@ -184,6 +184,60 @@ def test_labels_of_people_are_counted(project: Path, tmp_path: Path) -> None:
     assert none.exit_code == 1 and "identity review" in none.stderr
 
 
+def test_an_answer_that_cannot_be_leaves_the_question(project: Path) -> None:
+    asked = mainstem("identity", "review", "--author", "jo", "--page", str(project / "p.html"))
+    assert asked.exit_code == 0
+    text = (project / "p.html").read_text()
+    data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
+    left, right = (data["questions"][0][side] for side in ("left_key", "right_key"))
+    path = project / "identity" / "overrides.yml"
+    entry = "action: always_link, author: jo, reason: x, created_at: 2026-07-01"
+    path.write_text(
+        f"overrides:\n  - {{{entry}, left: {left}, right: t:1}}\n"
+        f"  - {{{entry}, left: t:1, right: {right}}}\n"
+    )
+    done = mainstem("identity", "review", "--author", "jo", said="n\nq\n")
+    assert done.exit_code == 0 and "0 decided" in done.output
+    assert "contradicts" in done.stderr and done.stdout.count("\n1 of ") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("runs", "--limit", "-1"), "x>=1"),
+        (("review", "--limit", "0"), "x>=1"),
+        (("review", "--page", "/no/such/x.html"), "/no/such/x.html cannot be written"),
+    ],
+)
+def test_an_option_that_cannot_be_gets_a_sentence(
+    arguments: tuple[str, ...], said: str, project: Path
+) -> None:
+    done = mainstem("identity", *arguments)
+    assert done.exit_code and said in done.stderr
+    assert isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "contact_key,person_id\ncrm:1,Jos\u00e9\n".encode("latin-1"),
+        "left_key,right_key,is_match\ncrm:1,Jos\u00e9,yes\n".encode("latin-1"),
+        b'contact_key,person_id\ncrm:1,"secret\ncrm:2,b,c,d\n',
+        b"left_key,right_key,is_match\ncrm:1\n",
+        b"\x00\xff\xfe",
+    ],
+)
+def test_labels_that_are_no_csv_get_a_sentence(
+    content: bytes, project: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content)
+    done = mainstem("identity", "evaluate", "--labels", str(path))
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 1 and f"mainstem: {path}" in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_charts_are_drawn_without_values(project: Path) -> None:
     assert mainstem("identity", "charts").exit_code == 0
     page = (project / "data" / "charts" / "index.html").read_text()

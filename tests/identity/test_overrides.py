@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from identity.contradictions import refuse
+from identity.lookup import spellings
 from identity.overrides import parse, read
 from identity.rules import Rules, RulesError
 
@@ -46,7 +49,7 @@ def test_a_file_is_read(tmp_path: Path, rules: Rules) -> None:
         ("never_link", "never_lnik", "overrides[1].action` is `never_lnik`; did you mean"),
         ("author: jo", "autor: jo", "did you mean `author`?"),
         ("email: jo", "emial: jo", "did you mean `email`?"),
-        ("left: crm:1", "left: crm1", "write a contact key (source:id)"),
+        ("left: crm:1", "left: crm1", "`overrides[1].left` is no contact key (source:id)"),
         ("left: crm:1", "left: anon:1", "is a visitor"),
         ("right: {email: jo@example.com}", "right: crm:1", "is the same as `left`"),
         ("    reason: twins\n", "", "overrides[1].reason` is missing"),
@@ -58,6 +61,65 @@ def test_a_mistake_is_named(wrong: str, right: str, said: str, rules: Rules) -> 
     with pytest.raises(RulesError, match=r"overrides\.yml") as error:
         parse(ENTRY.replace(wrong, right), Path("overrides.yml"), rules)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("side", ["jo@example.com", "16175550134", "{phone: 16175550134}"])
+def test_a_mistake_does_not_repeat_personal_values(side: str, rules: Rules) -> None:
+    with pytest.raises(RulesError) as error:
+        parse(ENTRY.replace("crm:1", side), Path("overrides.yml"), rules)
+    assert "overrides[1].left" in str(error.value)
+    assert "jo@" not in str(error.value) and "1617" not in str(error.value)
+
+
+def test_contradictions_are_found_in_time_that_grows_with_the_decisions() -> None:
+    always = [(f"s:{n}", f"s:{n + 1}", "chain") for n in range(20_000)]
+    never = [(f"s:{n}", f"t:{n}", "apart") for n in range(20_000)]
+    places = {"chain": "one", "apart": "two", "wrong": "three"}
+    began = time.monotonic()
+    refuse(always, never, places)
+    with pytest.raises(RulesError, match=r"three \(never_link\) contradicts one \(always_link\)"):
+        refuse(always, [*never, ("s:0", "s:20000", "wrong")], places)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("typed", ["+1 (617) 555-0134", "001 617 555 0134", "+1 (0)617.555.0134"])
+def test_a_phone_with_its_country_is_found_however_it_is_typed(typed: str) -> None:
+    assert "+16175550134" in spellings(typed)
+    assert not [form for form in spellings("617 555 0134") if form.startswith("+")]
+
+
+def test_a_phone_in_a_decision_need_not_be_typed_as_it_stands(warehouse: Any) -> None:
+    w = warehouse
+    w.contact("a:1", first_name="Ann", phone="+1 617 555 0134")
+    w.contact("b:1", first_name="Bob", last_name="Ray")
+    w.decide("always_link", "{phone: '001 (617) 555-0134'}", "b:1")
+    assert w.resolve().warnings == ()
+    assert len(set(w.ids().values())) == 1
+
+
+def test_a_record_that_carries_both_values_is_left_out_and_the_rest_kept_apart(
+    warehouse: Any,
+) -> None:
+    w = warehouse
+    for key in ("a:1", "b:1", "c:1"):
+        w.contact(key, first_name="Ann")
+    for key, value in (
+        ("a:1", "a@lee.org"),
+        ("b:1", "b@lee.org"),
+        ("c:1", "a@lee.org"),
+        ("c:1", "b@lee.org"),
+    ):
+        w.identifier(key, "email", value)
+    w.decide("never_link", "{email: a@lee.org}", "{email: b@lee.org}")
+    (warning,) = w.resolve().warnings
+    assert "c:1 carries both values and is left out of that decision" in warning
+    assert "lee.org" not in warning
+    assert w.ids()["a:1"] != w.ids()["b:1"]
+    w.overrides = ()
+    w.decide("never_link", "a:1", "{email: a@lee.org}")
+    (warning,) = w.resolve().warnings
+    assert "a:1 carries the value itself" in warning
+    assert w.ids()["a:1"] != w.ids()["c:1"]
 
 
 def test_never_link_keeps_apart_what_evidence_joins_and_survives_reruns(warehouse: Any) -> None:
