@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import duckdb
 
+from identity.quoting import text
 from identity.rules import Rules, RulesError
 
 # l and r are rows of `people`.
@@ -59,16 +60,16 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
     for rule in rules.conflicts:
         unless = ""
         if rule.unless_shared:
-            types = ", ".join(_text(t) for t in rule.unless_shared)
+            types = ", ".join(text(t) for t in rule.unless_shared)
             unless = (
                 " and len(list_filter(list_intersect(left_ids, right_ids),"
                 f" lambda v: split_part(v, ':', 1) in ({types}))) = 0"
             )
         possible.append(f"({rule.when})")
-        cases.append(f"when ({rule.when}){unless} then {_text(rule.name)}")
+        cases.append(f"when ({rule.when}){unless} then {text(rule.name)}")
     for identifier in rules.identifiers:
         if identifier.exclusive:
-            prefix = _text(identifier.identifier_type + ":")
+            prefix = text(identifier.identifier_type + ":")
             left, right = (
                 f"list_filter({side}, lambda v: starts_with(v, {prefix}))"
                 for side in ("left_ids", "right_ids")
@@ -76,7 +77,7 @@ def find_conflicts(work: duckdb.DuckDBPyConnection, rules: Rules, compared: str,
             possible.append("true")
             cases.append(
                 f"when len({left}) > 0 and len({right}) > 0 and not list_has_any({left}, {right})"
-                f" then {_text('other_' + identifier.identifier_type)}"
+                f" then {text('other_' + identifier.identifier_type)}"
             )
     reason = f"case {' '.join(cases)} end" if cases else "null"
     try:
@@ -106,7 +107,3 @@ def rule_error(key: str, error: duckdb.Error) -> RulesError:
     function.
     """
     return RulesError(f"rules: a `when` of `{key}` is not valid SQL: {str(error).splitlines()[0]}")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -14,6 +14,7 @@ from identity.quoting import text
 from identity.reach import spread_from
 from identity.rules import Rules
 from identity.stable_ids import assign_ids
+from identity.summary import figures
 from identity.visitors import attach_visitors
 
 
@@ -301,7 +302,7 @@ def publish(
         _write_state(work, target)
         state.write_run(work, target, run)
         columns = {**row, "finished_at": datetime.now(UTC).replace(tzinfo=None)}
-        columns |= _figures(work, target)
+        columns |= figures(work, f"{target}.identity.crosswalk", f"{target}.identity.edges")
         names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
         work.execute(
             f"insert into {target}.identity.runs ({names}) values ({marks})",
@@ -367,30 +368,3 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
     }.items():
         work.execute(f"delete from {kept}.{table}")
         work.execute(f"insert into {kept}.{table} by name from {query}")
-
-
-def _figures(work: duckdb.DuckDBPyConnection, target: str) -> dict[str, object]:
-    """The counts of identity.runs by column, of the tables as they now are."""
-    found = work.execute(
-        f"""
-        with sizes as (
-            select customer_id, count(*) as nodes from {target}.identity.crosswalk group by all
-        )
-        select
-            coalesce(sum(nodes), 0)::bigint as nodes,
-            (select count(*) from {target}.identity.edges) as edges,
-            count(*) as customers,
-            (select count(*) from new_history where event = 'merge') as merges,
-            (select count(*) from new_history where event = 'split') as splits,
-            count(*) filter (nodes = 1) as singletons,
-            coalesce(max(nodes), 0) as largest_cluster,
-            coalesce(1 - count(*) filter (nodes = 1) / sum(nodes), 0) as match_rate,
-            (select count(*)
-                from new_ids as n
-                join old_members as o using (node_key)
-                where o.customer_id <> n.customer_id) as changed
-        from sizes
-        """
-    )
-    names = [str(column[0]) for column in found.description]
-    return dict(zip(names, found.fetchall()[0], strict=True))

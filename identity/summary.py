@@ -147,3 +147,32 @@ def _unknown_types(con: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[str, .
         [[rule.identifier_type for rule in rules.identifiers]],
     ).fetchall()
     return tuple(str(row[0]) for row in rows)
+
+
+def figures(work: duckdb.DuckDBPyConnection, ids: str, edges: str) -> dict[str, Any]:
+    """Return the counts of identity.runs by column (largest_cluster in nodes).
+
+    `ids` (with node_key and customer_id) and `edges` are tables of everybody; new_history, new_ids and
+    old_members say what changed.
+    """
+    found = work.execute(
+        f"""
+        with sizes as (select customer_id, count(*) as nodes from {ids} group by all)
+        select
+            coalesce(sum(nodes), 0)::bigint as nodes,
+            (select count(*) from {edges}) as edges,
+            count(*) as customers,
+            (select count(*) from new_history where event = 'merge') as merges,
+            (select count(*) from new_history where event = 'split') as splits,
+            count(*) filter (nodes = 1) as singletons,
+            coalesce(max(nodes), 0) as largest_cluster,
+            coalesce(1 - count(*) filter (nodes = 1) / sum(nodes), 0) as match_rate,
+            (select count(*)
+                from new_ids as n
+                join old_members as o using (node_key)
+                where o.customer_id <> n.customer_id) as changed
+        from sizes
+        """
+    )
+    names = [str(column[0]) for column in found.description]
+    return dict(zip(names, found.fetchall()[0], strict=True))

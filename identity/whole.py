@@ -24,6 +24,7 @@ from identity.numbers import name_nodes, number_nodes
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles
 from identity.stable_ids import assign_ids
+from identity.summary import figures
 from identity.trained import Trained
 from identity.visitors import attach_visitors
 
@@ -89,7 +90,12 @@ def resolve_whole(
     step("write")
     tables.prepare(work, warehouse, job.run_id, job.version, now)
     configs.record(work, warehouse, rules, job.overrides, (job.version, now))
-    return Found(_figures(work), warnings, trained, why if known is None and trained else None)
+    return Found(
+        figures(work, "new_ids", "new_edges"),
+        warnings,
+        trained,
+        why if known is None and trained else None,
+    )
 
 
 def write(
@@ -110,28 +116,3 @@ def write(
 
     run = {**job.row, "finished_at": datetime.now(UTC).replace(tzinfo=None), **found.figures}
     tables.publish(work, warehouse, run, write_state)
-
-
-def _figures(work: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return the counts of identity.runs by column (largest_cluster in nodes)."""
-    found = work.execute(
-        """
-        with sizes as (select customer_id, count(*) as nodes from new_ids group by all)
-        select
-            coalesce(sum(nodes), 0)::bigint as nodes,
-            (select count(*) from new_edges) as edges,
-            count(*) as customers,
-            (select count(*) from new_history where event = 'merge') as merges,
-            (select count(*) from new_history where event = 'split') as splits,
-            count(*) filter (nodes = 1) as singletons,
-            coalesce(max(nodes), 0) as largest_cluster,
-            coalesce(1 - count(*) filter (nodes = 1) / sum(nodes), 0) as match_rate,
-            (select count(*)
-                from new_ids as n
-                join old_members as o using (node_key)
-                where o.customer_id <> n.customer_id) as changed
-        from sizes
-        """
-    )
-    names = [str(column[0]) for column in found.description]
-    return dict(zip(names, found.fetchall()[0], strict=True))
