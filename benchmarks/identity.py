@@ -121,7 +121,7 @@ def hold_back(con: duckdb.DuckDBPyConnection, new: int) -> None:
 
 def normalised(folder: Path, memory: str) -> dict[str, Any]:
     """Write the normalised columns that the bare side reads, as matching sees them."""
-    from identity.email_names import fill_names
+    from identity.email_names import count_names, fill_names
     from identity.firewall import attach_identifiers, block_values
     from identity.identifiers import build_ids
 
@@ -133,6 +133,7 @@ def normalised(folder: Path, memory: str) -> dict[str, Any]:
     build_ids(con, "warehouse", rules)
     block_values(con, rules)
     attach_identifiers(con, rules)
+    count_names(con)
     fill_names(con)
     tables = con.execute("select table_name from duckdb_tables() where database_name = 'bare'")
     for (table,) in tables.fetchall():

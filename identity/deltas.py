@@ -1,5 +1,5 @@
-"""Only what an incremental run changes is written: visitors, ids and rows of the tables, of the
-customers that it touched.
+"""Only what an incremental run changes is written: rows of the tables, of the customers that it
+touched, and of the state.
 """
 
 from __future__ import annotations
@@ -9,142 +9,8 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from identity import past, state, tables
-from identity.quoting import text
-from identity.reach import spread_from
-from identity.rules import Rules
-from identity.stable_ids import assign_ids
+from identity import state, tables
 from identity.summary import figures
-from identity.visitors import attach_visitors
-
-
-def keep_old_edges(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Create views old_edges, the last run's edges between contacts, and now_ids, what everybody
-    carries now; and retouched(node_key), contacts whose exact edges are found again.
-    """
-    visitor_rules = ", ".join(text(f"visitor_{i.identifier_type}") for i in rules.identifiers)
-    work.execute(
-        f"""
-        create or replace temp view old_edges as
-        select left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
-            inactive_reason
-        from {warehouse}.identity.edges
-        where rule not in ({visitor_rules});
-        create or replace table retouched as
-        select node_key from touched union select node_key from changed where was_contact;
-        create or replace temp view now_ids as
-        select i.node_key, i.identifier_type, i.identifier_value as value,
-            if(s.value is null, not i.is_blocked, s.reason is null) as is_open
-        from {warehouse}.identity.identifiers as i
-        anti join changed using (node_key)
-        left join statuses as s
-            on s.identifier_type = i.identifier_type and s.value = i.identifier_value
-        union all
-        select i.node_key, i.identifier_type, i.value, s.reason is null
-        from changed_ids as i
-        join statuses as s using (identifier_type, value);
-        create or replace table now_visitors as
-        select node_key from {warehouse}.identity_state.nodes
-        anti join changed using (node_key)
-        where not is_contact
-        union all
-        select node_key from changed where is_there and not is_contact
-        """
-    )
-
-
-def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Give the visitors that may belong elsewhere now their customers; extend `members` to
-    `scope_nodes`: all nodes of every customer that is touched, before or now.
-    """
-    types = ", ".join(
-        text(i.identifier_type) for i in rules.identifiers if i.links_visitors is not None
-    )
-    work.execute(
-        f"""
-        create or replace table visitor_ids as
-        select node_key, identifier_type, value, identifier_type || ':' || value as group_key
-        from now_ids
-        semi join now_visitors using (node_key)
-        where is_open and identifier_type in ({types or "''"});
-        create or replace table moving_values as
-        select identifier_type, value from statuses
-        where reason is null or (was_there and old_reason is null)
-        union
-        select distinct i.identifier_type, i.value
-        from now_ids as i
-        semi join reached using (node_key)
-        where i.is_open and i.identifier_type in ({types or "''"})
-        """
-    )
-    spread_from(
-        work,
-        """
-        select node_key from changed where is_there and not is_contact
-        union
-        select v.node_key from value_ids as v
-        semi join moving_values using (identifier_type, value)
-        where not v.is_contact
-        union
-        select node_key from visitor_ids semi join moving_values using (identifier_type, value)
-        """,
-        links=(),
-        groups=("select node_key, group_key from visitor_ids",),
-        into="moving",
-    )
-    work.execute(
-        """
-        create or replace table open_ids as
-        select node_key, identifier_type, value, false as is_contact
-        from visitor_ids
-        semi join moving using (node_key)
-        union all
-        select i.node_key, i.identifier_type, i.value, true
-        from now_ids as i
-        semi join (
-            select identifier_type, value from visitor_ids semi join moving using (node_key)
-        ) as v on v.identifier_type = i.identifier_type and v.value = i.value
-        anti join now_visitors using (node_key)
-        where i.is_open;
-        create or replace table nodes as select node_key, false as is_contact from moving
-        """
-    )
-    spread_from(
-        work,
-        """
-        select node_key from reached union select node_key from moving
-        union select node_key from changed union select node_key from open_ids
-        """,
-        links=(),
-        groups=(
-            # an id that retired leads from those who had it to those who may have it again
-            f"select node_key, customer_id as group_key from {warehouse}.identity.crosswalk"
-            " union all select node_key, customer_id"
-            f" from {warehouse}.identity.crosswalk_history where customer_id is not null",
-        ),
-        into="scope_nodes",
-    )
-    work.execute(
-        f"""
-        insert into members by name
-        select node_key, '~' || customer_id as cluster_key, '~' || strict_customer_id as strict_key
-        from {warehouse}.identity.crosswalk
-        semi join scope_nodes using (node_key)
-        anti join (
-            select node_key from reached union all select node_key from moving
-            union all select node_key from changed
-        ) using (node_key)
-        """
-    )
-    attach_visitors(work, rules)
-
-
-def assign_again(
-    work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str, now: datetime, run_number: int
-) -> None:
-    """Create new_ids, new_history and new_crosswalk_history of `scope_nodes`."""
-    assign_ids(work, warehouse, run_id, now, within="scope_nodes")
-    past.record(work, warehouse, run_number, within="scope_nodes")
 
 
 def prepare(
@@ -191,35 +57,29 @@ def prepare(
         select node_key from moving union select node_key from changed;
         create or replace table reopened as
         select node_key from reached union select node_key from changed;
+        -- whatever is said below of the old edges is said of these: all the sets are in scope
+        create or replace table near_edges as
+        select edge_id, left_key, right_key, match_type, rule, match_probability, is_active
+        from {warehouse}.identity.edges
+        where left_key in (from scope_nodes) or right_key in (from scope_nodes);
         create or replace table old_edge_ids as
         select edge_id
-        from (
-            select *,
-                left_key in (select node_key from reached) as has_left,
-                right_key in (select node_key from reached) as has_right
-            from {warehouse}.identity.edges
-        )
-        where (has_left and has_right)
-            or (match_type = 'deterministic' and (left_key in (select node_key from retouched)
-                or right_key in (select node_key from retouched)) and not starts_with(rule, 'visitor_'))
-            or (match_type = 'probabilistic' and (left_key in (select node_key from unscored)
-                or right_key in (select node_key from unscored)))
-            or (match_type = 'override' and (left_key in (select node_key from reopened)
-                or right_key in (select node_key from reopened)))
-            or left_key in (select node_key from unseen)
-            or right_key in (select node_key from unseen)
-        """
-    )
-    work.execute(
-        f"""
+        from near_edges
+        where (left_key in (from reached) and right_key in (from reached))
+            or (match_type = 'deterministic' and not starts_with(rule, 'visitor_')
+                and (left_key in (from retouched) or right_key in (from retouched)))
+            or (match_type = 'probabilistic'
+                and (left_key in (from unscored) or right_key in (from unscored)))
+            or (match_type = 'override'
+                and (left_key in (from reopened) or right_key in (from reopened)))
+            or left_key in (from unseen)
+            or right_key in (from unseen);
         create or replace table scope_edges as
         select left_key, right_key, match_type, match_probability from new_edges where is_active
         union all
         select left_key, right_key, match_type, match_probability
-        from {warehouse}.identity.edges
-        where is_active and edge_id not in (select edge_id from old_edge_ids)
-            and (left_key in (select node_key from scope_nodes)
-                or right_key in (select node_key from scope_nodes))
+        from near_edges
+        where is_active and edge_id not in (from old_edge_ids)
         """
     )
     tables.prepare_crosswalk(work, warehouse, "scope_edges", now)
@@ -351,8 +211,10 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
         insert into {kept}.people by name from renewed_people;
         delete from {kept}.unnamed where node_key in {gone};
         insert into {kept}.unnamed by name from renewed_unnamed;
-        delete from {kept}.keys where entity_key in (select entity_key from gone_entities);
-        insert into {kept}.keys by name from new_keys;
+        delete from {kept}.alike where node_key in {gone};
+        insert into {kept}.alike by name from renewed_alike;
+        delete from {kept}.profiles where entity_key in (from gone_entities);
+        insert into {kept}.profiles by name from new_profiles;
         delete from {kept}.entities
         where node_key in (select node_key from new_entities union all select node_key from changed);
         insert into {kept}.entities by name from new_entities;

@@ -46,7 +46,8 @@ def link_probably(
     """
     create_edges(work)
     if not is_partial:
-        keep_keys(work, build_keys(work, rules))
+        build_keys(work, rules)
+        keep_keys(work, rules)
         create_crowded(work)
     if _count(work, "profiles") < 2:
         return trained

@@ -1,9 +1,10 @@
 """What a run leaves in the warehouse for the next one, so that it need not begin again: the schema
 `identity_state`, which is never published.
 
-people, unnamed (rows of people before names were read from emails), entities, keys (of each
-profile), crowded_keys, nodes (a hash of what came in), consent_forms, countries,
-forced and forbidden as the last run had them; run: which run that was.
+people, unnamed (rows of people before names were read from emails), alike (hashes of the columns that
+exact rules want equal), entities, profiles (what scoring reads of them, and their keys), crowded_keys,
+nodes (a hash of what came in), consent_forms, countries, forced and forbidden as the last run had
+them; run: which run that was.
 
 Invariant: the state is written in the same transaction as the tables of `identity`, so the two
 never disagree.
@@ -14,7 +15,11 @@ from __future__ import annotations
 import duckdb
 
 from identity import trained
+from identity.blocking import key_columns
+from identity.exact import hash_alike
 from identity.normalise import EXTRA, OPTIONAL
+from identity.profiles import kept_columns
+from identity.rules import Rules
 
 SCHEMA = "identity_state"
 
@@ -99,11 +104,6 @@ def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         select distinct identifier_type, given, value from normal_forms where node_key is null
         """
     )
-    if not work.execute(
-        "select 1 from duckdb_tables() where table_name = 'profile_keys'"
-        " and database_name = current_database()"
-    ).fetchall():
-        work.execute("create table profile_keys (entity_key bigint)")
 
 
 def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
@@ -118,16 +118,22 @@ def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
 
 
 def write_all(
-    work: duckdb.DuckDBPyConnection, target: str, run: tuple[int, str | None, str]
+    work: duckdb.DuckDBPyConnection,
+    target: str,
+    rules: Rules,
+    run: tuple[int, str | None, str],
 ) -> None:
     """Replace the whole state, inside the transaction of a full run; `run` is its number, its model
     and the program's shape.
     """
+    names = ", ".join([*kept_columns(work, rules), *(f"k.{key}" for key in key_columns(rules))])
+    profiles = f"(select {names} from profiles join profile_keys as k using (node_key))"
     queries = {
         "people": _named("people", "node_key"),
         "unnamed": _named("unnamed", "node_key"),
+        "alike": _named(f"({hash_alike(rules, 'people')})", "node_key"),
         "entities": _named("(select node_key, entity_key from entities)", "node_key", "entity_key"),
-        "keys": _named("profile_keys", "entity_key"),
+        "profiles": _named(profiles, "entity_key", "record_key"),
         "nodes": "from node_hashes",
         "consent_forms": "from consent_forms",
         "crowded_keys": "from crowded_keys",

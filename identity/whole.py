@@ -112,7 +112,7 @@ def write(
             run = (job.version, job.now, found.why_trained)
             models.keep(work, warehouse, found.model, job.rules, run)
         model_id = found.model.model_id if found.model is not None else None
-        state.write_all(work, warehouse, (job.run_number, model_id, job.version))
+        state.write_all(work, warehouse, job.rules, (job.run_number, model_id, job.version))
 
     run = {**job.row, "finished_at": datetime.now(UTC).replace(tzinfo=None), **found.figures}
     tables.publish(work, warehouse, run, write_state)
