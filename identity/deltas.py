@@ -162,7 +162,9 @@ def publish(
         _write_state(work, target)
         state.write_run(work, target, run)
         columns = {**row, "finished_at": datetime.now(UTC).replace(tzinfo=None)}
-        columns |= figures(work, f"{target}.identity.crosswalk", f"{target}.identity.edges")
+        columns |= figures(
+            work, f"{target}.identity.crosswalk", f"{target}.identity.edges", "from now_visitors"
+        )
         names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
         work.execute(
             f"insert into {target}.identity.runs ({names}) values ({marks})",

@@ -75,6 +75,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                         p.first_name, p.last_name, p.birth_date, p.suffix
                 ) as profile_key
             from open_ids as i
+            semi join shared_values using (identifier_type, value)
             join people as p using (node_key)
             where list_contains($1::varchar[], i.identifier_type)
         ),

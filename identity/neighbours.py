@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import duckdb
 
-from identity.blocking import build_keys, create_crowded, key_columns, keyed_columns, keys_of, rule_of
+from identity.blocking import (
+    build_keys,
+    create_crowded,
+    key_columns,
+    keyed_columns,
+    keys_of,
+    rule_of,
+)
 from identity.changes import UnforeseenError, columns
 from identity.probabilistic import link_probably
 from identity.profiles import build_profiles, kept_columns
@@ -94,15 +101,15 @@ def _name_keys(work: duckdb.DuckDBPyConnection, rules: Rules, model: Trained) ->
     )
 
 
-def _find_hits(
-    work: duckdb.DuckDBPyConnection, warehouse: str, kept: str, rules: Rules
-) -> None:
+def _find_hits(work: duckdb.DuckDBPyConnection, warehouse: str, kept: str, rules: Rules) -> None:
     """Create touched_keys(profile, name, key) of new_profiles; hits(profile, name, key), kept profiles
     with a key that a touched one has or had; and key_totals(rule, key, before, now, most): how many
     profiles have and had it on the left side of its rule, and how many may.
     """
     names = key_columns(rules)
-    had = f"(select {', '.join(names)}, rowid from {kept} semi join gone_entities using (entity_key))"
+    had = (
+        f"(select {', '.join(names)}, rowid from {kept} semi join gone_entities using (entity_key))"
+    )
     work.execute(
         f"""
         create or replace table touched_keys as {_as_rows("new_profiles", names)};

@@ -21,9 +21,7 @@ def gather_links(work: duckdb.DuckDBPyConnection, into: str, *queries: str) -> N
 def add_links(work: duckdb.DuckDBPyConnection, into: str, *queries: str) -> None:
     """Add the links of queries for pairs of keys to `into`."""
     for query in queries:
-        work.execute(
-            f"insert into {into} select hash(l), hash(r) from ({query}) as link(l, r)"
-        )
+        work.execute(f"insert into {into} select hash(l), hash(r) from ({query}) as link(l, r)")
 
 
 def spread_from(
@@ -39,7 +37,9 @@ def spread_from(
 
     Each step costs a scan of the links; what is far away takes more steps.
     """
-    work.execute(f"create or replace table places as select distinct hash(node_key) as place from ({seeds})")
+    work.execute(
+        f"create or replace table places as select distinct hash(node_key) as place from ({seeds})"
+    )
     work.execute("create or replace table frontier as from places")
     steps = " union ".join(
         f"select {far} as place from {link} where {near} in (from frontier)"

@@ -35,7 +35,8 @@ COLUMNS = {
         run_id varchar, model_version varchar, config_hash varchar, started_at timestamp,
         finished_at timestamp, nodes bigint, edges bigint, customers bigint, merges bigint, splits
         bigint, singletons bigint, largest_cluster bigint, match_rate double, input_hash
-        varchar, run_number bigint, purpose varchar, changed bigint""",
+        varchar, run_number bigint, purpose varchar, changed bigint, contacts
+        bigint, customers_with_contacts bigint""",
     "crosswalk_history": """
         node_key varchar, customer_id varchar, strict_customer_id varchar, until_run bigint""",
     "model": """

@@ -28,6 +28,10 @@ from identity.summary import figures
 from identity.trained import Trained
 from identity.visitors import attach_visitors
 
+VISITORS = """
+    select n.node_key from nodes join node_numbers as n on n.number = nodes.node_key
+    where not is_contact"""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -91,7 +95,7 @@ def resolve_whole(
     tables.prepare(work, warehouse, job.run_id, job.version, now)
     configs.record(work, warehouse, rules, job.overrides, (job.version, now))
     return Found(
-        figures(work, "new_ids", "new_edges"),
+        figures(work, "new_ids", "new_edges", VISITORS),
         warnings,
         trained,
         why if known is None and trained else None,
