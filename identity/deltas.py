@@ -27,7 +27,7 @@ def prepare(
             i.first_seen_at, i.last_seen_at
         from changed_ids as i
         join statuses as s using (identifier_type, value)
-        order by i.identifier_type, i.value, i.node_key;
+        order by i.node_key, i.identifier_type, i.value;
         create or replace table new_normalised_values as
         select
             identifier_type, given as given_value, value as identifier_value,
@@ -59,7 +59,6 @@ def prepare(
         select node_key from reached union select node_key from changed;
         -- whatever is said below of the old edges is said of these: all the sets are in scope
         create or replace table near_edges as
-        select edge_id, left_key, right_key, match_type, rule, match_probability, is_active
         from {warehouse}.identity.edges
         where left_key in (from scope_nodes) or right_key in (from scope_nodes);
         create or replace table old_edge_ids as
@@ -84,6 +83,31 @@ def prepare(
     )
     tables.prepare_crosswalk(work, warehouse, "scope_edges", now)
     _prepare_held(work, warehouse, run_id)
+    _keep_same(work, warehouse)
+
+
+def _keep_same(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
+    """Take what stands in the tables already out of new_edges, old_edge_ids and new_crosswalk; create
+    stale_nodes, whose rows of the crosswalk are replaced.
+    """
+    told = "edge_id, match_weight, match_probability, evidence::varchar, is_active, inactive_reason"
+    work.execute(
+        f"""
+        create or replace table same_edges as
+        select edge_id from (select {told} from new_edges intersect select {told} from near_edges);
+        delete from new_edges where edge_id in (from same_edges);
+        delete from old_edge_ids where edge_id in (from same_edges);
+        create or replace table same_nodes as
+        select node_key
+        from (
+            from new_crosswalk
+            intersect
+            from {warehouse}.identity.crosswalk semi join scope_nodes using (node_key)
+        );
+        delete from new_crosswalk where node_key in (from same_nodes);
+        create or replace table stale_nodes as from scope_nodes anti join same_nodes using (node_key)
+        """
+    )
 
 
 def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) -> None:
@@ -189,7 +213,7 @@ def _write_tables(work: duckdb.DuckDBPyConnection, target: str) -> None:
             and i.blocked_reason is distinct from s.reason;
         delete from {identity}.edges where edge_id in (select edge_id from old_edge_ids);
         insert into {identity}.edges by name from new_edges;
-        delete from {identity}.crosswalk where node_key in (select node_key from scope_nodes);
+        delete from {identity}.crosswalk where node_key in (from stale_nodes);
         insert into {identity}.crosswalk by name from new_crosswalk
         """
     )

@@ -126,7 +126,7 @@ def prepare(
         from ids
         join node_numbers as n on n.number = ids.node_key
         left join blocked as b using (identifier_type, value)
-        order by identifier_type, value, n.node_key
+        order by ids.node_key, identifier_type, value
         """
     )
     work.execute(
