@@ -28,22 +28,38 @@ class UnforeseenError(Exception):
 
 def find_changes(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
     """Create `changed`(node_key, was_there, is_there, was_contact, is_contact)."""
-    state.hash_nodes(work, warehouse)
+    kept = f"{warehouse}.{state.SCHEMA}"
+    work.execute(
+        f"""
+        create or replace table changed_buckets as
+        select coalesce(n.bucket, o.bucket) as bucket
+        from input_buckets as n
+        full join {kept}.buckets as o on o.bucket = n.bucket
+        where n.total is distinct from o.total
+        """
+    )
+    state.hash_nodes(work, warehouse, "changed_buckets")
     work.execute(
         f"""
         create or replace table changed as
+        with before as (select * from {kept}.nodes where {state.in_buckets("changed_buckets")})
         select
             coalesce(n.node_key, o.node_key) as node_key,
             o.node_key is not null as was_there, n.node_key is not null as is_there,
             coalesce(o.is_contact, false) as was_contact,
             coalesce(n.is_contact, false) as is_contact
         from node_hashes as n
-        full join {warehouse}.identity_state.nodes as o on o.node_key = n.node_key
+        full join before as o on o.node_key = n.node_key
         where n.content is distinct from o.content or n.is_contact is distinct from o.is_contact
         """
     )
     changed, nodes = work.execute(
-        "select (select count(*) from changed), (select count(*) from node_hashes)"
+        f"""
+        select count(*),
+            (select count(*) from {kept}.nodes)
+                + count(*) filter (not was_there) - count(*) filter (not is_there)
+        from changed
+        """
     ).fetchall()[0]
     if changed > MAX_CHANGED * nodes:
         raise UnforeseenError(f"{changed:,} of {nodes:,} nodes changed")

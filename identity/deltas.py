@@ -249,6 +249,7 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
         """
     )
     for table, query in {
+        "buckets": "input_buckets",
         "consent_forms": "consent_forms",
         "crowded_keys": "crowded_keys",
         "forced": "all_forced",

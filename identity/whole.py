@@ -107,7 +107,7 @@ def write(
 ) -> None:
     """Write the tables, and what the next run begins with if that is to be kept."""
     if keeps_state:
-        state.gather(work, warehouse)
+        state.gather(work, warehouse, job.buckets)
 
     def write_state() -> None:
         if not keeps_state:

@@ -55,6 +55,7 @@ STATE = (
     "alike",
     "profiles",
     "nodes",
+    "buckets",
     "consent_forms",
     "forced",
     "forbidden",
