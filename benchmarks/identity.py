@@ -1,6 +1,6 @@
 """A full identity run against bare Splink on the same records: time, memory and how right each is.
 
-    python -m benchmarks.identity [--records N] [--new N] [--without-bare] [--memory GB]
+    python -m benchmarks.identity [--records N] [--new N] [--without-bare] [--memory GB] [--large N]
 
 Generates N (a million) contacts of four sources with the sample's kinds of trouble. Ours is
 `resolve` on a warehouse file: normalising, firewall, exact evidence, training, Splink, clustering,
@@ -8,7 +8,9 @@ stable ids, history, all tables written. Bare is what a competent user would wri
 predict and cluster with the blocking rules, comparisons and threshold of identity/rules.yml, on
 columns normalised beforehand, in a DuckDB file. Each side runs in a process of its own with the
 same threads and memory limit. Then N (ten thousand) more contacts come, and are resolved against the
-others by an incremental run, in a process of its own, too. Ends with one JSON line.
+others by an incremental run, in a process of its own, too. `explain` is timed as the command that it
+is, start and imports and all. `--large 5000000` resolves so many, too, which takes many minutes. Ends
+with one JSON line.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def connected(path: Path, memory: str) -> duckdb.DuckDBPyConnection:
 
 
 def ours(folder: Path, memory: str) -> dict[str, Any]:
-    """Resolve the warehouse, then explain one of its larger customers."""
+    """Resolve the warehouse."""
     from identity.resolve import resolve
 
     con = connected(folder / "warehouse.duckdb", memory)
@@ -178,21 +180,46 @@ def bare(folder: Path, memory: str) -> dict[str, Any]:
     return {**measured, **quality(evaluate(con, "(from warehouse.truth)"))}
 
 
-def explained(folder: Path, memory: str) -> dict[str, Any]:
-    """What `explain` of the largest customer takes, in a process that does nothing else."""
-    from identity.explain import explain
-
+def published(folder: Path, memory: str) -> dict[str, Any]:
+    """Write the file that `explain` reads; return what to ask it."""
     con = connected(folder / "warehouse.duckdb", memory)
-    (key,) = con.execute(
-        "select min(node_key) from identity.crosswalk group by customer_id order by count(*) desc, 1"
-    ).fetchall()[0]
-    con.close()
+    target = folder / "home" / "published" / "mainstem.duckdb"
+    target.parent.mkdir(parents=True)
+    con.execute(f"attach '{target}' as published (storage_version 'v1.4.0')")
+    for schema in ("canonical", "identity"):
+        con.execute(f"create schema published.{schema}")
+        tables = con.execute(
+            "select table_name from information_schema.tables"
+            " where table_catalog = current_catalog() and table_schema = ?",
+            [schema],
+        ).fetchall()
+        for (table,) in tables:
+            con.execute(f"create table published.{schema}.{table} as from {schema}.{table}")
+    keys = con.execute(
+        """
+        select node_key from identity.crosswalk
+        where customer_id = (select customer_id from identity.crosswalk
+            group by all order by count(*) desc, 1 limit 1)
+        order by 1
+        """
+    ).fetchall()
+    return {"ask": [str(keys[0][0]), str(keys[-1][0])]}
 
-    def answer() -> int:
-        with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as reader:
-            return len(explain(reader, key).nodes)
 
-    return measure(answer)
+def explained(folder: Path, ask: list[str]) -> dict[str, float]:
+    """What `mainstem explain` takes, in seconds from its start to its end."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(
+        [sys.executable, "-c", "from orchestration.cli import main; main()", "explain", *ask],
+        stdout=subprocess.DEVNULL,
+        timeout=LIMIT_SECONDS,
+        check=True,
+        env={**os.environ, "MAINSTEM_HOME": str(folder / "home")},
+    )
+    seconds = time.monotonic() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2)}
 
 
 def quality(score: Score) -> dict[str, Any]:
@@ -224,7 +251,7 @@ SIDES = {
     "added": added,
     "normalised": normalised,
     "bare": bare,
-    "explained": explained,
+    "published": published,
 }
 
 
@@ -255,6 +282,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="times the records")
     parser.add_argument("--memory", default="3GB", help="DuckDB's memory limit, on both sides")
     parser.add_argument("--without-bare", action="store_true")
+    parser.add_argument("--large", type=int, default=0, help="so many records as well: 5000000")
+    parser.add_argument("--large-memory", default="10GB", help="DuckDB's memory limit for these")
     parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -270,14 +299,30 @@ def main() -> None:
             hold_back(con, options.new)
         print(f"generated {records:,} records in {time.monotonic() - began:.1f} s", flush=True)
         found = {}
-        sides = ["ours", "explained"] + ([] if options.without_bare else ["normalised", "bare"])
+        sides = ["ours", "published"] + ([] if options.without_bare else ["normalised", "bare"])
         sides.append("added")
         for side in sides:
             found[side] = in_process(side, folder, options.memory)
             print(f"{side}: {json.dumps(found[side])}", flush=True)
+            if side == "published":
+                ask = found[side]["ask"]
+                found[side] |= {"one": explained(folder, ask[:1]), "two": explained(folder, ask)}
+                print(f"explained: {json.dumps(found[side])}", flush=True)
+        if options.large:
+            found["large"] = large(folder, options)
     finally:
         shutil.rmtree(folder)
     print(json.dumps(report(records, found)))
+
+
+def large(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Resolve many more records, with more memory."""
+    (folder / "large").mkdir()
+    with connected(folder / "large" / "warehouse.duckdb", options.large_memory) as con:
+        generate(con, options.large)
+    found = in_process("ours", folder / "large", options.large_memory)
+    print(f"{options.large:,} records: {json.dumps(found)}", flush=True)
+    return found
 
 
 def report(records: int, found: dict[str, Any]) -> dict[str, Any]:
@@ -287,8 +332,15 @@ def report(records: int, found: dict[str, Any]) -> dict[str, Any]:
         "records": records,
         **{k: mine[k] for k in ("seconds", "cpu_seconds", "peak_memory_mb")},
         **{k: mine[k] for k in ("f1", "precision", "recall", "largest_cluster")},
-        "explain_seconds": found["explained"]["seconds"],
+        **{f"explain_{k}": v for k, v in found["published"]["one"].items()},
+        **{f"explain_pair_{k}": v for k, v in found["published"]["two"].items()},
+        "five_million_seconds": None,
     }
+    if "large" in found:
+        figures |= {
+            "five_million_seconds": found["large"]["seconds"],
+            "five_million_peak_memory_mb": found["large"]["peak_memory_mb"],
+        }
     later = found["added"]
     figures |= {
         "incremental_seconds": later["seconds"],
