@@ -27,6 +27,7 @@ from reverse_etl.destination import (
     BatchAnswer,
     Destination,
     DestinationError,
+    Job,
     RejectError,
     RetryError,
     RowAnswer,
@@ -208,6 +209,8 @@ def _deliver_batch(
                 raise
             time.sleep(wait)
         else:
+            if isinstance(answer, Job):
+                raise NotImplementedError
             _book(shift, batch, answer, attempts)
             return
 

@@ -18,7 +18,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import asyncssh
 from reverse_etl.destination import (
     Batch,
     BatchAnswer,
+    Body,
     Capabilities,
     Destination,
     RetryError,
@@ -76,7 +77,7 @@ class SftpCsv(Destination):
 
     def send(self, batch: Batch) -> BatchAnswer:
         content = csv_of(batch)
-        name = f"{batch.sync_name}__{batch.sync_run_id}__{batch.number:05d}.csv"
+        name = _file_name(batch)
         manifest = {
             "file": name,
             "sync": batch.sync_name,
@@ -97,6 +98,9 @@ class SftpCsv(Destination):
                 maybe_applied=True,
             ) from None
         return BatchAnswer(bytes_sent=len(content) + len(note))
+
+    def bodies(self, batch: Batch) -> Sequence[Body]:
+        return [Body(_file_name(batch), csv_of(batch).decode())]
 
     async def _put(self, files: Mapping[str, bytes]) -> None:
         """Write each file under a temporary name and rename it, in the order given."""
@@ -154,6 +158,10 @@ class SftpCsv(Destination):
                 code="unreachable",
                 maybe_applied=False,
             ) from None
+
+
+def _file_name(batch: Batch) -> str:
+    return f"{batch.sync_name}__{batch.sync_run_id}__{batch.number:05d}.csv"
 
 
 def csv_of(batch: Batch) -> bytes:
