@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from identity import state, tables
+from identity import rows, state
 from identity.summary import figures
 
 
@@ -17,38 +17,20 @@ def prepare(
     work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str, version: str, now: datetime
 ) -> None:
     """Create new_<table>: rows that replace those of the same scope, and the small tables whole."""
-    work.execute(
+    rows.prepare_identifiers(
+        work,
         """
-        create or replace table new_identifiers as
-        select
-            i.node_key, i.identifier_type, i.value as identifier_value, i.given as given_value,
-            sha256(i.value) as identifier_hash, i.is_verified,
-            s.reason is not null as is_blocked, s.reason as blocked_reason,
-            i.first_seen_at, i.last_seen_at
+        select i.*, s.reason
         from changed_ids as i
         join statuses as s using (identifier_type, value)
-        order by i.node_key, i.identifier_type, i.value;
-        create or replace table new_normalised_values as
-        select
-            identifier_type, given as given_value, value as identifier_value,
-            count(*) over (partition by identifier_type, given) = 1 as is_only_reading
-        from consent_forms as f
-        where exists (
-            select 1 from now_ids as i
-            where i.identifier_type = f.identifier_type and i.value = f.value)
-        """
-    )
-    work.execute(
-        """
-        create or replace table new_edges as
-        select
-            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
-            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
-            $1 as model_version, $2 as run_id, is_active, inactive_reason
-        from (from pool union all by name from visitor_edges)
-        order by left_key, right_key, rule
+        order by i.node_key, i.identifier_type, i.value
         """,
-        [version, run_id],
+    )
+    rows.prepare_values(work, "from consent_forms", "now_ids")
+    rows.prepare_edges(
+        work,
+        "from (from pool union all by name from visitor_edges) order by left_key, right_key, rule",
+        (version, run_id),
     )
     # what is replaced: edges found again, edges within what was clustered again, moving visitors'
     work.execute(
@@ -81,7 +63,7 @@ def prepare(
         where is_active and edge_id not in (from old_edge_ids)
         """
     )
-    tables.prepare_crosswalk(work, warehouse, "scope_edges", now)
+    rows.prepare_crosswalk(work, warehouse, "scope_edges", now)
     _prepare_held(work, warehouse, run_id)
     _keep_same(work, warehouse)
 
@@ -111,63 +93,42 @@ def _keep_same(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
 
 
 def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) -> None:
-    work.execute(
+    held = f"{warehouse}.identity.held_clusters"
+    rows.prepare_held(
+        work,
         f"""
-        create or replace table new_held_clusters as
-        with held as (
-            select reason as kind, identifier_type, value, node_count,
-                'value links nobody' as action
-            from statuses where reason is not null
-            union all
-            select kind, h.identifier_type, h.identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters as h
-            anti join statuses as s
-                on s.identifier_type = h.identifier_type and s.value = h.identifier_value
-            where action = 'value links nobody'
-            union all
-            select 'too_many_values', h.identifier_type, h.cluster_key, max(h.found),
-                'customer came apart into its surest parts'
-            from hoarders as h
-            group by h.identifier_type, h.cluster_key
-            union all
-            select kind, identifier_type, identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters
-            where kind = 'too_many_values'
-                and identifier_value not in (select node_key from reopened)
-            union all
-            select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
-                'too many pairs to look at'
-            from crowded_keys group by rule
-            union all
-            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
-                'date counts as missing'
-            from default_dates
-            union all
-            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
-            from shared_devices
-            union all
-            select kind, identifier_type, identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters
-            where kind = 'shared_device'
-                and identifier_value not in (select node_key from unseen)
-            union all
-            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
-            from (
-                select left_key from new_edges where inactive_reason = 'too_large'
-                union all
-                select left_key from {warehouse}.identity.edges
-                where inactive_reason = 'too_large'
-                    and edge_id not in (select edge_id from old_edge_ids)
-            )
-            having count(*) > 0
-        )
-        select
-            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
-            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
-        from held
-        order by all
+        select reason as kind, identifier_type, value, node_count, 'value links nobody' as action
+        from statuses where reason is not null
+        union all
+        select kind, h.identifier_type, h.identifier_value, node_count, action
+        from {held} as h
+        anti join statuses as s
+            on s.identifier_type = h.identifier_type and s.value = h.identifier_value
+        where action = 'value links nobody'
+        union all
+        select 'too_many_values', h.identifier_type, h.cluster_key, max(h.found),
+            'customer came apart into its surest parts'
+        from hoarders as h
+        group by h.identifier_type, h.cluster_key
+        union all
+        select kind, identifier_type, identifier_value, node_count, action
+        from {held}
+        where kind = 'too_many_values' and identifier_value not in (from reopened)
+        union all
+        select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
+        from shared_devices
+        union all
+        select kind, identifier_type, identifier_value, node_count, action
+        from {held}
+        where kind = 'shared_device' and identifier_value not in (from unseen)
         """,
-        [run_id],
+        f"""
+        select left_key from new_edges where inactive_reason = 'too_large'
+        union all
+        select left_key from {warehouse}.identity.edges
+        where inactive_reason = 'too_large' and edge_id not in (from old_edge_ids)
+        """,
+        run_id,
     )
 
 

@@ -18,6 +18,7 @@ from identity import carriers, changes, deltas, moving, neighbours, regrouping, 
 from identity.blocking import has_only_keys
 from identity.changes import UnforeseenError
 from identity.job import Job, Scope
+from identity.pair_scores import can_score
 from identity.rules import Rules
 from identity.trained import Trained
 
@@ -37,6 +38,8 @@ def advance(
     rules = job.rules
     if not has_only_keys(rules):
         raise UnforeseenError("a blocking rule asks for more than equal columns")
+    if not can_score(rules):
+        raise UnforeseenError("term frequencies adjust a level that asks for more than equal terms")
     model = trained.load(con, rules, job.version)
     if model is None:
         raise UnforeseenError("no model is kept")

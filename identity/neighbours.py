@@ -19,7 +19,7 @@ from identity.blocking import (
     rule_of,
 )
 from identity.changes import UnforeseenError, columns
-from identity.probabilistic import link_probably
+from identity.probabilistic import link_pairs
 from identity.profiles import build_profiles, kept_columns
 from identity.rules import Rules
 from identity.trained import Trained
@@ -55,7 +55,7 @@ def score_touched(
         """
     )
     _look_at(work, kept, rules)
-    link_probably(work, rules, model, is_partial=True)
+    link_pairs(work, rules, model, "profile_pairs")
 
 
 def _profile_touched(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
@@ -203,12 +203,10 @@ def _touch_more(work: duckdb.DuckDBPyConnection, kept: str, rules: Rules) -> int
 
 
 def _look_at(work: duckdb.DuckDBPyConnection, kept: str, rules: Rules) -> None:
-    """Create `profiles`, the touched ones and their neighbours, with those keys that lead from a
-    touched one to another.
+    """Create `profiles`, the touched ones and their neighbours, and profile_pairs(node_key_l,
+    node_key_r), those that share a key, of which one is touched.
     """
-    names = key_columns(rules)
-    pivoted = ", ".join(f"max(key) filter (name = '{name}') as {name}" for name in names)
-    shown = ", ".join(f"k.{name}" for name in names)
+    names = ", ".join(kept_columns(work, rules))
     work.execute(
         f"""
         create or replace table open_keys as
@@ -217,31 +215,45 @@ def _look_at(work: duckdb.DuckDBPyConnection, kept: str, rules: Rules) -> None:
         join key_names as k using (name)
         semi join (from key_totals where now <= most) as few
             on few.rule = k.rule and few.key = t.key;
-        create or replace table own_keys as
-        select profile, {pivoted} from open_keys group by profile;
         create or replace table led_to as
-        select profile, {pivoted}
+        select profile, name, key
         from hits
-        semi join open_keys as o on o.partner = hits.name and o.key = hits.key
-        group by profile;
-        create or replace table neighbours as
-        select rowid as profile, * exclude ({", ".join(names)})
-        from {kept}
-        where rowid in (select profile from led_to);
+        semi join open_keys as o on o.partner = hits.name and o.key = hits.key;
         create or replace table profiles as
         with chosen as (
-            select p.* exclude ({", ".join(names)}), {shown}, true as is_touched
-            from (select *, rowid as profile from new_profiles) as p
-            join own_keys as k using (profile)
-            union all by name
-            select n.*, {shown}, false
-            from neighbours as n
-            join led_to as k using (profile)
-            anti join gone_entities using (entity_key)
+            select rowid as profile, true as is_touched, {names}
+            from new_profiles
+            where rowid in (select profile from open_keys)
+            union all
+            select rowid, false, {names}
+            from {kept}
+            where rowid in (select profile from led_to)
+                and entity_key not in (from gone_entities)
         )
-        select row_number() over (order by entity_key, record_key, email, phone) as node_key,
-            * exclude (profile)
-        from chosen
-        order by node_key
+        select row_number() over (order by entity_key, record_key, email, phone) as node_key, *
+        from chosen;
+        create or replace table profile_pairs as
+        with places as (select node_key, profile, is_touched, entity_key from profiles),
+        mine as (
+            select p.node_key, p.entity_key, o.name, o.partner, o.key
+            from open_keys as o
+            join places as p on p.profile = o.profile and p.is_touched
+        ),
+        others as (
+            select node_key, entity_key, name, key from mine
+            union all
+            select p.node_key, p.entity_key, t.name, t.key
+            from led_to as t
+            join places as p on p.profile = t.profile and not p.is_touched
+        )
+        select distinct
+            least(m.node_key, o.node_key) as node_key_l,
+            greatest(m.node_key, o.node_key) as node_key_r
+        from mine as m
+        join others as o on o.name = m.partner and o.key = m.key
+        join key_names as k on k.name = m.name and k.partner = m.partner
+        where o.entity_key <> m.entity_key
+            -- a rule's left side is the smaller one of a pair
+            and (k.name = k.partner or (m.node_key < o.node_key) = (k.name = k.rule))
         """
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from identity import configs, past, state, tables
+from identity import configs, past, rows, state, tables
 from identity import overrides as decisions
 from identity import trained as models
 from identity.email_names import fill_names
@@ -92,7 +92,7 @@ def resolve_whole(
     )
     past.record(work, warehouse, job.run_number)
     step("write")
-    tables.prepare(work, warehouse, job.run_id, job.version, now)
+    rows.prepare(work, warehouse, job.run_id, job.version, now)
     configs.record(work, warehouse, rules, job.overrides, (job.version, now))
     return Found(
         figures(work, "new_ids", "new_edges", VISITORS),
