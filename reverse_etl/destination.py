@@ -82,7 +82,8 @@ class Batch:
     """Rows that travel together; sent again after a kill it is the same byte for byte.
 
     `position` counts from 1 to `of` within the run (a batch that was split keeps the position of
-    what it was split from); `total_rows` are those of all `of` batches.
+    what it was split from); `total_rows` are those of all `of` batches. `field_types` are DuckDB's
+    types of `field_names`, where a destination has to make columns; empty if they are not known.
     """
 
     sync_name: str
@@ -95,6 +96,7 @@ class Batch:
     position: int = 1
     of: int = 1
     total_rows: int = 0
+    field_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
