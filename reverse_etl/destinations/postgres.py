@@ -30,7 +30,7 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.json_values import family
-from reverse_etl.sql_rows import Staged, Table
+from reverse_etl.sql_dialect import Staged, Table
 
 CONNECT_SECONDS = 10
 INCOMING = "mainstem_incoming"
@@ -75,7 +75,7 @@ class Postgres(sql_rows.SqlTable):
     def __init__(self, connection: Mapping[str, str]) -> None:
         super().__init__(connection)
         self._address = _address(connection)
-        self._con: driver.Connection | None = None
+        self._con: Any = None
         self._deadline = Deadline()
 
     def guarded(self, work: Any) -> Any:
@@ -120,13 +120,11 @@ class Postgres(sql_rows.SqlTable):
         )
 
     def run(self, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        assert self._con is not None
         with self._con.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             return cursor.fetchall() if cursor.description else []
 
     def commit(self) -> None:
-        assert self._con is not None
         self._deadline.may_commit()
         self._con.commit()
 
@@ -149,7 +147,6 @@ class Postgres(sql_rows.SqlTable):
         return Table(dict(columns), frozenset(name for (name,) in unique)) if columns else None
 
     def stage(self, batch: Batch, table: Table, names: tuple[str, ...]) -> Staged:
-        assert self._con is not None
         self.run(
             f"CREATE TEMP TABLE IF NOT EXISTS {INCOMING} "
             "(operation text, row_text text, fields json) ON COMMIT DROP"
@@ -193,7 +190,7 @@ class Postgres(sql_rows.SqlTable):
         code = error.sqlstate or ""
         if not code:
             return _lost(str(error), at_commit=at_commit)
-        named = dict(error.details)
+        named: dict[Any, bytes] = dict(error.details)
         about = " and ".join(
             f"{kind} {named[field].decode(errors='replace')}"
             for kind, field in (

@@ -26,7 +26,7 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.json_values import Number, family, parse, plain
-from reverse_etl.sql_rows import Staged, Table
+from reverse_etl.sql_dialect import Staged, Table
 
 INCOMING = "temp.mainstem_incoming"
 TYPES = {
@@ -59,7 +59,7 @@ class Sqlite(sql_rows.SqlTable):
     def __init__(self, connection: Mapping[str, str]) -> None:
         super().__init__(connection)
         self._path = Path(connection["path"]).expanduser().absolute()
-        self._con: sqlite3.Connection | None = None
+        self._con: Any = None
 
     def open(self) -> None:
         if self._con is not None:
@@ -87,11 +87,10 @@ class Sqlite(sql_rows.SqlTable):
         self.run("BEGIN IMMEDIATE")
 
     def run(self, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        assert self._con is not None
-        return self._con.execute(sql, values).fetchall()
+        rows: list[tuple[Any, ...]] = self._con.execute(sql, values).fetchall()
+        return rows
 
     def commit(self) -> None:
-        assert self._con is not None
         self._con.commit()
 
     def inspect(self, table: tuple[str, ...]) -> Table | None:
@@ -113,7 +112,6 @@ class Sqlite(sql_rows.SqlTable):
         )
 
     def stage(self, batch: Batch, table: Table, names: tuple[str, ...]) -> Staged:
-        assert self._con is not None
         columns = "".join(f", {self.quote(name)}" for name in names)
         self.run(f"DROP TABLE IF EXISTS {INCOMING}")
         self.run(f"CREATE TABLE {INCOMING} (operation, row_text, row_key{columns})")
@@ -159,12 +157,10 @@ class Sqlite(sql_rows.SqlTable):
 
 
 def _bound(fields: Mapping[str, Any], names: Sequence[str], blobs: set[str]) -> list[Any]:
-    values = []
+    values: list[Any] = []
     for name in names:
         value = fields.get(name)
-        if isinstance(value, bool):
-            values.append(int(value))
-        elif isinstance(value, Number) and value.lstrip("-").isdigit() and len(value) < 19:
+        if isinstance(value, bool) or (isinstance(value, Number) and _is_small_integer(value)):
             values.append(int(value))
         elif isinstance(value, str) and name in blobs and not isinstance(value, Number):
             values.append(base64.b64decode(value, validate=True))
@@ -173,3 +169,7 @@ def _bound(fields: Mapping[str, Any], names: Sequence[str], blobs: set[str]) -> 
             text = plain(value)
             values.append(None if text is None else str(text))
     return values
+
+
+def _is_small_integer(value: str) -> bool:
+    return value.lstrip("-").isdigit() and len(value) < 19
