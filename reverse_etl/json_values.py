@@ -1,5 +1,6 @@
 """A row's JSON fields read without losing a digit, and the types their columns would have."""
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +50,20 @@ def plain(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return dump(value)
+
+
+def bound(value: Any, *, is_binary: bool) -> str | int | bytes | None:
+    """A parsed value as a SQL driver takes it: text, 1 and 0 for booleans, bytes for base64.
+
+    Raises binascii.Error for a binary column's value that is no base64.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if is_binary and isinstance(value, str) and not isinstance(value, Number):
+        return base64.b64decode(value, validate=True)
+    text = plain(value)
+    # drivers take a str and none of its subclasses
+    return None if text is None else str(text)
 
 
 def family(duckdb_type: str) -> str:

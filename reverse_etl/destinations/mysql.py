@@ -11,7 +11,6 @@ column gets is read as base64. See reverse_etl.sql_rows for the promise.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
@@ -28,7 +27,7 @@ from reverse_etl.destination import (
     RetryError,
     StopError,
 )
-from reverse_etl.json_values import MOMENT, Number, family, parse, plain
+from reverse_etl.json_values import MOMENT, bound, family, parse
 from reverse_etl.sql_dialect import Staged, Table
 
 CONNECT_SECONDS = 10
@@ -305,16 +304,8 @@ def _type(kind: str | bytes, characters: str | None, collation: str | None) -> s
 def _bound(fields: Mapping[str, Any], types: Mapping[str, str]) -> list[Any]:
     values: list[Any] = []
     for name, kind in types.items():
-        value = fields.get(name)
-        if isinstance(value, bool):
-            values.append(int(value))
-        elif not isinstance(value, str) or isinstance(value, Number):
-            text = plain(value)
-            values.append(None if text is None else str(text))
-        elif "binary" in kind or "blob" in kind:
-            values.append(base64.b64decode(value, validate=True))
-        elif kind.startswith(("datetime", "timestamp")) and MOMENT.fullmatch(value):
-            values.append(value.replace("T", " ").removesuffix("Z"))
-        else:
-            values.append(value)
+        value = bound(fields.get(name), is_binary="binary" in kind or "blob" in kind)
+        if kind.startswith(("datetime", "timestamp")) and MOMENT.fullmatch(str(value)):
+            value = str(value).replace("T", " ").removesuffix("Z")
+        values.append(value)
     return values

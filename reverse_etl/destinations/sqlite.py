@@ -1,14 +1,12 @@
 """A table in a SQLite file: one transaction a batch, exactly once.
 
-SQLite has no decimals and no moments: a number with a point is bound as text, so that a TEXT column
-keeps every digit (a REAL or NUMERIC one makes a float of it, which is that table's choice), moments
-stay ISO 8601 text, booleans are 1 and 0, lists and objects JSON; what a BLOB column gets is read as
+SQLite has no decimals and no moments: numbers are bound as text, so that a TEXT column keeps every
+digit (an INTEGER, REAL or NUMERIC one makes its own kind of number of it), moments stay ISO 8601 text, booleans are 1 and 0, lists and objects JSON; what a BLOB column gets is read as
 base64. See reverse_etl.sql_rows for the promise.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 import sqlite3
@@ -25,7 +23,7 @@ from reverse_etl.destination import (
     RetryError,
     StopError,
 )
-from reverse_etl.json_values import Number, family, parse, plain
+from reverse_etl.json_values import bound, family, parse
 from reverse_etl.sql_dialect import Staged, Table
 
 INCOMING = "temp.mainstem_incoming"
@@ -120,8 +118,10 @@ class Sqlite(sql_rows.SqlTable):
         self._con.executemany(
             f"INSERT INTO {INCOMING} VALUES ({marks})",
             (
-                (row.operation, row.key, row.key, *_bound(parse(row.fields), names, blobs))
+                (row.operation, row.key, row.key)
+                + tuple(bound(fields.get(name), is_binary=name in blobs) for name in names)
                 for row in batch.rows
+                for fields in (parse(row.fields),)
             ),
         )
         return Staged(INCOMING, names)
@@ -154,22 +154,3 @@ class Sqlite(sql_rows.SqlTable):
         return StopError(
             f"SQLite refuses ({name}): look at connection.path and connection.table", code=name
         )
-
-
-def _bound(fields: Mapping[str, Any], names: Sequence[str], blobs: set[str]) -> list[Any]:
-    values: list[Any] = []
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, bool) or (isinstance(value, Number) and _is_small_integer(value)):
-            values.append(int(value))
-        elif isinstance(value, str) and name in blobs and not isinstance(value, Number):
-            values.append(base64.b64decode(value, validate=True))
-        else:
-            # the driver takes a str and none of its subclasses
-            text = plain(value)
-            values.append(None if text is None else str(text))
-    return values
-
-
-def _is_small_integer(value: str) -> bool:
-    return value.lstrip("-").isdigit() and len(value) < 19
