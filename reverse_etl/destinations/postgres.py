@@ -132,7 +132,8 @@ class Postgres(sql_rows.SqlTable):
         place = self.quote(*table)
         columns = self.run(
             """
-            SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+            -- without a length, for a cast to varchar(80) would cut a key in silence
+            SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
             [place],
         )

@@ -1,8 +1,9 @@
 """A table in a SQLite file: one transaction a batch, exactly once.
 
 SQLite has no decimals and no moments: numbers are bound as text, so that a TEXT column keeps every
-digit (an INTEGER, REAL or NUMERIC one makes its own kind of number of it), moments stay ISO 8601 text, booleans are 1 and 0, lists and objects JSON; what a BLOB column gets is read as
-base64. See reverse_etl.sql_rows for the promise.
+digit (an INTEGER, REAL or NUMERIC one makes its own kind of number of it), moments stay ISO 8601
+text, booleans are 1 and 0, lists and objects JSON; what a BLOB column gets is read as base64. See
+reverse_etl.sql_rows for the promise.
 """
 
 from __future__ import annotations
@@ -118,10 +119,8 @@ class Sqlite(sql_rows.SqlTable):
         self._con.executemany(
             f"INSERT INTO {INCOMING} VALUES ({marks})",
             (
-                (row.operation, row.key, row.key)
-                + tuple(bound(fields.get(name), is_binary=name in blobs) for name in names)
+                (row.operation, row.key, row.key, *_values(row.fields, names, blobs))
                 for row in batch.rows
-                for fields in (parse(row.fields),)
             ),
         )
         return Staged(INCOMING, names)
@@ -154,3 +153,8 @@ class Sqlite(sql_rows.SqlTable):
         return StopError(
             f"SQLite refuses ({name}): look at connection.path and connection.table", code=name
         )
+
+
+def _values(fields: str, names: Sequence[str], blobs: set[str]) -> list[Any]:
+    parsed = parse(fields)
+    return [bound(parsed.get(name), is_binary=name in blobs) for name in names]
