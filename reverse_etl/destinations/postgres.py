@@ -81,7 +81,9 @@ class Postgres(sql_rows.SqlTable):
     def guarded(self, work: Any) -> Any:
         self._deadline = deadline = Deadline()
         try:
-            return deadline.run(lambda: super(Postgres, self).guarded(work), self._seconds + 20)
+            return deadline.run(
+                lambda: super(Postgres, self).guarded(work), self._seconds + CONNECT_SECONDS
+            )
         except LateError as error:
             # the thread that waits keeps its connection; closing it from here would wait too
             self._con = None

@@ -96,10 +96,10 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         login = url.replace("me@", "me:p%40ss%2Fword@") + "?options=-csearch_path%3Dcrm"
 
         def in_postgres(sql: str) -> list[tuple[Any, ...]]:
-            with adbc_driver_postgresql.dbapi.connect(login, autocommit=True) as con:
-                with con.cursor() as cursor:
-                    cursor.execute(sql)
-                    return cursor.fetchall() if cursor.description else []
+            connect = adbc_driver_postgresql.dbapi.connect
+            with connect(login, autocommit=True) as con, con.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
 
         connection = {"url": url, "password": PASSWORD, "table": "crm.people"}
         return Store("postgres", connection, in_postgres)
@@ -275,7 +275,7 @@ def test_names_are_quoted_whatever_they_are(empty: Store) -> None:
 
 def test_what_is_wrong_with_the_table_is_said_with_the_next_step(empty: Store) -> None:
     empty.query("CREATE TABLE people (customer_id VARCHAR(80), mail VARCHAR(80))")
-    with pytest.raises(StopError, match="no column n; did you mean|there are"):
+    with pytest.raises(StopError, match="no column n;"):
         empty.send(put("c1"))
     with pytest.raises(StopError, match="CREATE UNIQUE INDEX") as refused:
         empty.send(put("c1"), field_names=("mail",))
@@ -330,7 +330,7 @@ def test_killed_around_the_commit_a_batch_is_applied_once(store: Store, moment: 
     }  # fmt: skip
     told = json.dumps([store.name, store.connection, moment, batch])
     env = os.environ | {"PYTHONPATH": str(Path(destinations.__file__).parents[2])}
-    process = subprocess.run([sys.executable, "-c", KILLED, told], env=env, timeout=60)
+    process = subprocess.run([sys.executable, "-c", KILLED, told], env=env, timeout=60, check=False)
     assert process.returncode == -signal.SIGKILL
     assert len(store.people()) == 1
     if moment == "after":
@@ -415,7 +415,7 @@ def test_no_server_and_a_refused_login_name_the_key_and_no_secret(store: Store) 
         destination.send(store.batch(put("c1")))
     assert "connection.url" in str(away.value)
     assert not away.value.maybe_applied
-    with store.make(password="wr0ng!") as destination, pytest.raises(StopError) as refused:  # noqa: S106
+    with store.make(password="wr0ng!") as destination, pytest.raises(StopError) as refused:
         destination.send(store.batch(put("c1")))
     assert "connection.password" in str(refused.value)
     assert "wr0ng" not in str(refused.value)
