@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from reverse_etl.destination import Batch, Row
-from reverse_etl.destinations.sftp_csv import SftpCsv
 from reverse_etl.connection import resolve
 from reverse_etl.csv_rows import cell, csv_of
+from reverse_etl.destination import Batch, Row
+from reverse_etl.destinations.sftp_csv import SftpCsv
 
 if TYPE_CHECKING:
     from conftest import Drop, Runner, Warehouse
