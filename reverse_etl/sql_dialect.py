@@ -60,7 +60,7 @@ class SqlDialect(Destination):
         if wish not in {"true", "false"}:
             raise StopError("connection.create_table is neither true nor false", code="bad_option")
         self._may_create = wish == "true"
-        self._seconds = seconds_of(connection, SECONDS)
+        self.seconds = seconds_of(connection, SECONDS)
         self._known: dict[tuple[str, ...], Table] = {}
 
     @abstractmethod

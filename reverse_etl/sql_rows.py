@@ -65,13 +65,12 @@ class SqlTable(SqlDialect):
             self.open()
             return work()
         except Exception as error:
-            # what the connection is in after trouble is nobody's guess: the next try opens anew
+            ours = error if isinstance(error, DestinationError) else None
+            explained = ours or self.explain(error, at_commit=self._is_committing)
+            # what state the connection is in after trouble is anybody's guess: the next try opens anew
             self._known.clear()
             self.close()
-            if isinstance(error, DestinationError):
-                raise
-            explained = self.explain(error, at_commit=self._is_committing)
-            if explained is None:
+            if ours or explained is None:
                 raise
         raise explained from None
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import re
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from reverse_etl import sql_rows
+from reverse_etl import mysql_errors, sql_rows
 from reverse_etl.destination import (
     Batch,
     Capabilities,
@@ -45,16 +46,6 @@ TYPES = {
     "json": "json",
     "text": TEXT,
 }
-# https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html and MariaDB's
-REJECTED = frozenset(
-    (
-        *(1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1411, 1451),
-        *(1452, 1526, 1644, 1690, 3140, 3141, 3156, 3157, 3819, 4025),
-    )
-)
-RETRIED = frozenset((1040, 1053, 1129, 1203, 1205, 1213, 1226, 1317, 1927, 3024, 1969))
-LOST = frozenset((0, 2002, 2003, 2005, 2006, 2013, 2055))
-LOGIN = frozenset((1044, 1045, 1049, 1130, 1698, 2059))
 
 
 class Mysql(sql_rows.SqlTable):
@@ -93,12 +84,17 @@ class Mysql(sql_rows.SqlTable):
             raise StopError(
                 "connection.url is no URL such as mysql://user@host:3306/database", code="bad_url"
             )
+        ca_file = connection.get("ca_file")
+        if ca_file and not Path(ca_file).is_file():
+            raise StopError("connection.ca_file names no file", code="bad_ca_file")
         self._con: Any = None
         self._largest = 0
+        self._used_at = 0.0
 
     def open(self) -> None:
-        if self._con is not None:
+        if self._con is not None and time.monotonic() - self._used_at < self.seconds / 2:
             return
+        self.close()
         try:
             import pymysql
         except ImportError:
@@ -115,16 +111,19 @@ class Mysql(sql_rows.SqlTable):
             database=unquote(url.path.lstrip("/")) or None,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=self._seconds + 5,
-            write_timeout=self._seconds + 5,
+            read_timeout=self.seconds + 5,
+            write_timeout=self.seconds + 5,
             ssl={"ca": ca_file} if ca_file else None,
             autocommit=False,
         )
-        whole = max(1, int(self._seconds))
+        whole = max(1, int(self.seconds))
         self.run(
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00', "
-            f"innodb_lock_wait_timeout = {whole}, lock_wait_timeout = {whole}"
+            f"innodb_lock_wait_timeout = {whole}, lock_wait_timeout = {whole}, "
+            # a client whose machine died must not keep the lock of its sync for hours
+            f"wait_timeout = {whole + 5}"
         )
+        self._used_at = time.monotonic()
         ((largest,),) = self.run("SELECT @@max_allowed_packet")
         self._largest = int(largest)
 
@@ -136,8 +135,8 @@ class Mysql(sql_rows.SqlTable):
 
     def begin(self, sync_name: str) -> None:
         # the lock comes before the transaction, which sees what was committed until it begins
-        self._lock = "mainstem_" + hashlib.sha256(sync_name.encode()).hexdigest()[:32]
-        ((has_lock,),) = self.run(f"SELECT GET_LOCK('{self._lock}', {max(1, int(self._seconds))})")
+        lock = "mainstem_" + hashlib.sha256(sync_name.encode()).hexdigest()[:32]
+        ((has_lock,),) = self.run(f"SELECT GET_LOCK('{lock}', {max(1, int(self.seconds))})")
         if has_lock != 1:
             raise RetryError(
                 "another batch of this sync is at work in the database",
@@ -154,6 +153,7 @@ class Mysql(sql_rows.SqlTable):
     def commit(self) -> None:
         self._con.commit()
         self.run("DO RELEASE_ALL_LOCKS()")
+        self._used_at = time.monotonic()
 
     def quote(self, *parts: str) -> str:
         # the driver formats every statement, so a per cent sign is written twice
@@ -249,50 +249,8 @@ class Mysql(sql_rows.SqlTable):
     def explain(self, error: Exception, *, at_commit: bool) -> DestinationError | None:
         if isinstance(error, UnicodeError | binascii.Error):
             return RejectError(f"a value is no text ({type(error).__name__})", code="bad_value")
-        number = _number(error)
-        if number is None:
-            return None
-        # the message quotes the value; of it only the name of a column is passed on
-        named = re.search(r"column .*?([`'])([A-Za-z_]\w*)\1(?: at row \d+|$)", str(error.args[-1]))
         known = {column for table in self._known.values() for column in table.columns}
-        about = f", column {named[2]}" if named and named[2] in known else ""
-        return _explained(number, about, at_commit=at_commit)
-
-
-def _number(error: Exception) -> int | None:
-    """MySQL's error number; 0 for a connection that broke, None if the error is not the driver's."""
-    try:
-        import pymysql
-    except ImportError:
-        return None
-    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
-        return error.args[0]
-    return 0 if isinstance(error, pymysql.MySQLError | OSError) else None
-
-
-def _explained(number: int, about: str, *, at_commit: bool) -> DestinationError:
-    code = f"mysql_{number}"
-    if number in REJECTED:
-        return RejectError(f"MySQL refuses a value (error {number}{about})", code=code)
-    if number in LOST:
-        return RetryError(
-            f"MySQL in connection.url cannot be reached, or the connection broke (error {number})",
-            code="connection_lost",
-            # what is not committed is rolled back
-            maybe_applied=at_commit,
-        )
-    if number in RETRIED:
-        return RetryError(
-            f"MySQL is busy or stopped the statement (error {number})",
-            code=code,
-            maybe_applied=at_commit,
-        )
-    what = (
-        "the login: look at connection.url (user, host, database) and connection.password"
-        if number in LOGIN
-        else "a statement: look at connection.table, its columns' types and the user's rights"
-    )
-    return StopError(f"MySQL refuses {what} (error {number})", code=code)
+        return mysql_errors.explained(error, known, at_commit=at_commit)
 
 
 def _type(kind: str | bytes, characters: str | None, collation: str | None) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,6 +139,8 @@ class Redis(Destination):
                 "connection.key_template has no {key} in it, or begins with mainstem:",
                 code="bad_template",
             )
+        if self._ca_file and not Path(self._ca_file).is_file():
+            raise StopError("connection.ca_file names no file", code="bad_ca_file")
         self._client: Any = None
 
     def __exit__(self, *_: object) -> None:

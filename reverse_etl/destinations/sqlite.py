@@ -70,7 +70,7 @@ class Sqlite(sql_rows.SqlTable):
         self._con = sqlite3.connect(
             f"{self._path.as_uri()}?mode={mode}",
             uri=True,
-            timeout=self._seconds,
+            timeout=self.seconds,
             isolation_level=None,
             # one try at a time, but not always in the thread that opened
             check_same_thread=False,
@@ -143,7 +143,9 @@ class Sqlite(sql_rows.SqlTable):
         if name.startswith(("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")):
             columns = NAMED.fullmatch(str(error))
             about = columns.group() if columns else name
-            return RejectError(f"SQLite refuses a value ({about})", code=name)
+            refusal = RejectError(f"SQLite refuses a value ({about})", code=name)
+            refusal.detail = str(error)
+            return refusal
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")):
             return RetryError(
                 f"the file in connection.path is busy or cannot be written ({name})",
