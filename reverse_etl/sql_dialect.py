@@ -126,6 +126,21 @@ class SqlDialect(Destination):
                 "AND s.operation = 'upsert'"
             )
 
+    def remove(self, into: str, staged: Staged) -> None:
+        """Delete the staged removals."""
+        self.run(
+            f"DELETE FROM {into} WHERE {self.quote(self._key)} IN "
+            f"(SELECT s.row_key FROM {staged.source} AS s WHERE s.operation = 'remove')"
+        )
+
+    def remove_others(self, target: str, kept: str) -> None:
+        """Delete the rows of one table whose key another table does not have."""
+        key = self.quote(self._key)
+        self.run(
+            f"DELETE FROM {target} AS t "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE k.{key} = t.{key})"
+        )
+
     @abstractmethod
     def column_type(self, duckdb_type: str) -> str:
         """This database's type for what DuckDB calls `duckdb_type`."""

@@ -115,10 +115,7 @@ class SqlTable(SqlDialect):
             into = self._session(batch)
         staged = self.stage(batch, table, names)
         key = self.quote(self._key)
-        self.run(
-            f"DELETE FROM {into} WHERE {key} IN "
-            f"(SELECT s.row_key FROM {staged.source} AS s WHERE s.operation = 'remove')"
-        )
+        self.remove(into, staged)
         if batch.mode == "update_only":
             absent = self.run(
                 f"SELECT s.row_text FROM {staged.source} AS s WHERE s.operation = 'upsert' AND "
@@ -158,9 +155,7 @@ class SqlTable(SqlDialect):
                 code="broken_session",
             )
         target, key = self.quote(*self._target), self.quote(self._key)
-        self.run(
-            f"DELETE FROM {target} WHERE {key} IS NULL OR {key} NOT IN (SELECT {key} FROM {staging})"
-        )
+        self.remove_others(target, staging)
         columns = ", ".join(self.quote(name) for name in (self._key, *names))
         source = f"(SELECT {columns}, {key} AS row_key, 'upsert' AS operation FROM {staging})"
         self.upsert(target, Staged(source, names))

@@ -236,6 +236,20 @@ class Mysql(sql_rows.SqlTable):
                 "WHERE s.operation = 'upsert'"
             )
 
+    def remove(self, into: str, staged: Staged) -> None:
+        # by a join, for MariaDB runs the subquery of a DELETE once a row
+        self.run(
+            f"DELETE t FROM {into} AS t JOIN {staged.source} AS s "
+            f"ON t.{self.quote(self._key)} = s.row_key WHERE s.operation = 'remove'"
+        )
+
+    def remove_others(self, target: str, kept: str) -> None:
+        key = self.quote(self._key)
+        self.run(
+            f"DELETE t FROM {target} AS t LEFT JOIN {kept} AS k ON k.{key} = t.{key} "
+            f"WHERE k.{key} IS NULL"
+        )
+
     def make_like(self, new: tuple[str, ...]) -> None:
         name = self.quote(*new)
         self.run(f"DROP TABLE IF EXISTS {name}")
