@@ -42,6 +42,8 @@ class SqlDialect(Destination):
     key_type = "text"
     book_types: tuple[str, ...] = ("text", "text", "text", "text", "timestamp")
     now = "CURRENT_TIMESTAMP"
+    #: Batches applied before that are forgotten: nobody sends them again.
+    long_ago = "datetime('now', '-90 days')"
     has_schemas = True
     #: Whether dropping a table ends the transaction, so that it has to wait until after it.
     drop_commits = False

@@ -97,6 +97,12 @@ class SqlTable(SqlDialect):
                     json.dumps(answers, ensure_ascii=False),
                 ],
             )
+            if batch.position == 1:
+                self.run(
+                    f"DELETE FROM {book} WHERE applied_at < {self.long_ago} "
+                    f"AND sync_name = {self.mark.format(1)}",
+                    [batch.sync_name],
+                )
         if leftover and not self.drop_commits:
             self.run(f"DROP TABLE {leftover}")
         self._is_committing = True

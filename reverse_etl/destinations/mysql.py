@@ -71,6 +71,7 @@ class Mysql(sql_rows.SqlTable):
     key_type = "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     book_types = ("varchar(64)", "varchar(255)", "varchar(64)", "longtext", "datetime")
     now = "utc_timestamp()"
+    long_ago = "utc_timestamp() - interval 90 day"
     drop_commits = True
 
     def __init__(self, connection: Mapping[str, str]) -> None:
