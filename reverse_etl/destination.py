@@ -108,12 +108,17 @@ class RowAnswer:
 
 @dataclass(frozen=True)
 class BatchAnswer:
-    """An accepted batch. A row that is not in `rows` was accepted without a remark."""
+    """An accepted batch. A row that is not in `rows` was accepted without a remark.
+
+    `remark` is what the destination said that belongs to no single row (how many it did not take,
+    and why): for people, without personal data.
+    """
 
     http_status: int | None = None
     bytes_sent: int = 0
     rows: Mapping[str, RowAnswer] = field(default_factory=dict, repr=False)
     requests: int = 1
+    remark: str = ""
 
 
 @dataclass(frozen=True)

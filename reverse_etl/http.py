@@ -23,6 +23,7 @@ from reverse_etl.destination import (
     Body,
     Destination,
     DestinationError,
+    Job,
     Rate,
     RejectError,
     RetryError,
@@ -127,7 +128,7 @@ class HttpDestination(Destination):
         """What a response means, if it is no success. A vendor with its own signs overrides this."""
         return trouble_of(response, address_key=self.address_key, login_key=self.login_key)
 
-    def send(self, batch: Batch) -> BatchAnswer:
+    def send(self, batch: Batch) -> BatchAnswer | Job:
         answers: dict[str, RowAnswer] = {}
         status, sent, done = None, 0, 0
         for call in self.calls(batch):
