@@ -104,7 +104,10 @@ class GoogleCustomerMatch(MemberDestination):
         with self._logging_in:
             if not self._token:
                 self._token = self._new_token()
-            return {"Authorization": f"Bearer {self._token}"}
+            login = {"Authorization": f"Bearer {self._token}"}
+        # what reads an audience through a manager account wants it here as well
+        through = self.connection.get("login_account_id")
+        return {**login, "login-account": _name_of(self._account("login_"))} if through else login
 
     def renew(self) -> bool:
         with self._logging_in:
@@ -167,9 +170,8 @@ class GoogleCustomerMatch(MemberDestination):
 
     def check(self) -> str:
         """Read the audience ("Method: accountTypes.accounts.userLists.get")."""
-        account = self._account()
-        path = f"v1/accountTypes/{account['accountType']}/accounts/{account['accountId']}"
-        self.request(Call("GET", f"{path}/userLists/{self.connection['audience_id']}"))
+        path = f"v1/{_name_of(self._account())}/userLists/{self.connection['audience_id']}"
+        self.request(Call("GET", path))
         return f"the audience {self.connection['audience_id']} is there for this login"
 
     def trouble(self, response: httpx.Response) -> DestinationError | None:
@@ -278,6 +280,11 @@ def _identifier(kind: str, sent: str) -> Mapping[str, Any]:
         return {"emailAddress" if kind == "email" else "phoneNumber": sent}
     names = ("givenName", "familyName", "regionCode", "postalCode")
     return {"address": dict(zip(names, sent.split("|", 3), strict=True))}
+
+
+def _name_of(account: Mapping[str, str]) -> str:
+    """An account's resource name."""
+    return f"accountTypes/{account['accountType']}/accounts/{account['accountId']}"
 
 
 def _consent(connection: Mapping[str, str], key: str) -> str:

@@ -101,7 +101,7 @@ def google(stand_in):
     stand_in.answer = api
     connection = {**CONNECTION, **REFRESH, "base_url": stand_in.url}
     with GoogleCustomerMatch(connection) as destination:
-        destination._token = "t0ken"
+        destination._token = "t0ken"  # noqa: S105
         yield destination, api
 
 
@@ -187,7 +187,7 @@ def test_new_identifiers_are_added_when_the_old_ones_are_gone(google, stand_in):
     assert api.accepted == ["remove"]
     api.outcome = SUCCESS
     with GoogleCustomerMatch({**CONNECTION, **REFRESH, "base_url": stand_in.url}) as another:
-        another._token = "t0ken"
+        another._token = "t0ken"  # noqa: S105
         assert another.collect(batch, job.job_id) is None
         assert api.accepted == ["remove", "ingest"]
         told = another.collect(batch, job.job_id).rows["k"].remote_id
@@ -333,3 +333,18 @@ def test_the_check_reads_the_audience(google, stand_in):
     destination.check()
     (asked,) = stand_in.asked
     assert asked.path == "/v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/77"
+
+
+def test_a_manager_account_is_named_where_google_looks_for_it(stand_in):
+    stand_in.answer = Google()
+    manager = {"login_account_id": "9-9", "account_type": "DISPLAY_VIDEO_ADVERTISER"}
+    connection = {**CONNECTION, **REFRESH, **manager, "base_url": stand_in.url}
+    with GoogleCustomerMatch(connection) as destination:
+        destination._token = "t0ken"  # noqa: S105
+        destination.check()
+        destination.send(batch_of(row_of(email="a@example.com")))
+    read, ingest = stand_in.asked
+    assert read.headers["login-account"] == "accountTypes/GOOGLE_ADS/accounts/99"
+    (named,) = ingest.json["destinations"]
+    assert named["loginAccount"] == {"accountType": "GOOGLE_ADS", "accountId": "99"}
+    assert named["operatingAccount"]["accountType"] == "DISPLAY_VIDEO_ADVERTISER"

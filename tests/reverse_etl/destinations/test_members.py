@@ -85,7 +85,7 @@ def destination_of(name, stand_in, **more):
     # the vendors' real pace would make hundreds of requests wait
     destination._pace = Pace(None)
     if name == "google_customer_match":
-        destination._token = "t"
+        destination._token = "t"  # noqa: S105
     return destination
 
 
@@ -151,7 +151,7 @@ def test_whatever_a_person_was_called_nothing_stays_when_they_go(platform, names
 
 
 def test_nothing_plain_is_sent_kept_or_said(platform):
-    name, destination, _, stand_in = platform
+    _, destination, _, stand_in = platform
     row = upsert("k", email="Jane.Doe@example.com", phone="+49 30 765432", first_name="Jane")
     answer = settle(destination, batch_of(row))
     kept = answer.rows["k"].remote_id

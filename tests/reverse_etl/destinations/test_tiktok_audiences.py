@@ -1,8 +1,13 @@
 """TikTok: its published hashes, its schema, its codes behind a 200."""
 
+import json
+from urllib.parse import parse_qs
+
 import pytest
 
+from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopError
 from reverse_etl.destinations import tiktok_audiences
+from reverse_etl.destinations.tiktok_audiences import TiktokAudiences
 from reverse_etl.members import sha256
 
 # published: TikTok's help page "About Customer File audiences", normalised value → SHA-256. Its
@@ -32,3 +37,77 @@ def test_hashes_are_those_that_tiktok_publishes(fields, kind, hashed):
 )
 def test_phones_are_e164(given, plain):
     assert tiktok_audiences.normalised({"phone": given}, "US")["PHONE_SHA256"] == plain
+
+
+CONNECTION = {"access_token": "s3cret", "advertiser_id": "7", "audience_id": "99"}
+
+
+@pytest.fixture
+def tiktok(stand_in):
+    stand_in.answer = lambda asked: (200, {"code": 0, "message": "OK"})
+    connection = {**CONNECTION, "base_url": stand_in.url, "default_country": "DE"}
+    with TiktokAudiences(connection) as destination:
+        yield destination
+
+
+def row_of(key, remote_id=None, **fields):
+    return Row(key, "upsert", json.dumps(fields), remote_id, is_new=remote_id is None)
+
+
+def batch_of(*rows):
+    return Batch("ads", "run", 1, "key", ("email",), rows)
+
+
+def test_an_identifier_that_is_not_there_keeps_its_place(tiktok, stand_in):
+    tiktok.send(batch_of(row_of("a", email="a@example.com"), row_of("b", phone="030 123456")))
+    (asked,) = stand_in.asked
+    assert (asked.method, asked.path) == ("POST", "/segment/mapping/")
+    assert asked.headers["Access-Token"] == "s3cret"
+    assert asked.json == {
+        "advertiser_ids": ["7"],
+        "action": "add",
+        "id_schema": ["EMAIL_SHA256", "PHONE_SHA256"],
+        "batch_data": [
+            [{"id": sha256("a@example.com"), "audience_ids": ["99"]}, {}],
+            [{}, {"id": sha256("+4930123456"), "audience_ids": ["99"]}],
+        ],
+    }
+
+
+def test_only_what_changed_is_taken_back_and_first(tiktok, stand_in):
+    known = json.dumps([{"EMAIL_SHA256": "old", "PHONE_SHA256": sha256("+4930123456")}])
+    tiktok.send(batch_of(row_of("a", known, email="a@example.com", phone="030 123456")))
+    assert [asked.json["action"] for asked in stand_in.asked] == ["delete", "add"]
+    assert stand_in.asked[0].json["id_schema"] == ["EMAIL_SHA256"]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind", "code"),
+    [
+        (200, {"code": 40100}, RetryError, "tiktok_40100"),
+        (200, {"code": 50002}, RetryError, "tiktok_50002"),
+        (200, {"code": 40105}, StopError, "tiktok_40105"),
+        (200, {"code": 40001}, StopError, "tiktok_40001"),
+        (200, {"code": 40007}, StopError, "tiktok_40007"),
+        (200, {"code": 40002}, RejectError, "tiktok_40002"),
+        (200, {"message": "?"}, RetryError, "no_code"),
+        (503, {}, RetryError, "http_503"),
+        (403, {}, StopError, "http_403"),
+    ],
+)
+def test_a_200_is_read_by_its_code(tiktok, stand_in, status, said, kind, code):
+    stand_in.answer = lambda asked: (status, {"message": "a@example.com", **said})
+    with pytest.raises(kind) as raised:
+        tiktok.send(batch_of(row_of("a", email="a@example.com")))
+    assert raised.value.code == code
+    assert "a@example.com" not in str(raised.value)
+
+
+def test_the_check_only_reads(tiktok, stand_in):
+    assert "99" in tiktok.check()
+    (asked,) = stand_in.asked
+    assert asked.method == "GET"
+    assert parse_qs(asked.path.partition("?")[2]) == {
+        "advertiser_id": ["7"],
+        "custom_audience_ids": ['["99"]'],
+    }

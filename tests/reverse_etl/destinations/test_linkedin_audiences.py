@@ -1,0 +1,82 @@
+"""LinkedIn: an action and a status an element."""
+
+import json
+
+import pytest
+
+from reverse_etl.destination import Batch, RetryError, Row, StopError
+from reverse_etl.destinations.linkedin_audiences import LinkedinAudiences
+from reverse_etl.members import sha256
+
+
+@pytest.fixture
+def linkedin(stand_in):
+    connection = {"access_token": "s3cret", "segment_id": "55", "base_url": stand_in.url}
+    with LinkedinAudiences(connection) as destination:
+        yield destination
+
+
+def row_of(key, email, remote_id=None):
+    return Row(key, "upsert", json.dumps({"email": email}), remote_id, is_new=remote_id is None)
+
+
+def batch_of(*rows):
+    return Batch("ads", "run", 1, "key", ("email",), rows)
+
+
+def element(action, hashed):
+    return {"action": action, "userIds": [{"idType": "SHA256_EMAIL", "idValue": hashed}]}
+
+
+def test_additions_and_removals_travel_together_what_goes_first(linkedin, stand_in):
+    linkedin.send(
+        batch_of(
+            row_of("a", "A@example.com "),
+            row_of("b", "new@example.com", '[{"SHA256_EMAIL":"old"}]'),
+            Row("c", "remove", "{}", '[{"SHA256_EMAIL":"gone"}]'),
+        )
+    )
+    (asked,) = stand_in.asked
+    assert (asked.method, asked.path) == ("POST", "/dmpSegments/55/users")
+    assert asked.json["elements"] == [
+        element("REMOVE", "old"),
+        element("REMOVE", "gone"),
+        element("ADD", sha256("a@example.com")),
+        element("ADD", sha256("new@example.com")),
+    ]
+    assert asked.headers["X-RestLi-Method"] == "BATCH_CREATE"
+    assert asked.headers["X-Restli-Protocol-Version"] == "2.0.0"
+    assert asked.headers["LinkedIn-Version"].isdigit()
+    assert asked.headers["Authorization"] == "Bearer s3cret"
+
+
+def test_a_status_is_that_of_the_element_in_its_place(linkedin, stand_in):
+    statuses = [{"status": 201}, {"status": 400, "message": "bad hash"}, {"status": 201}]
+    stand_in.answer = lambda asked: (200, {"elements": statuses})
+    answer = linkedin.send(
+        batch_of(
+            row_of("a", "a@example.com", '[{"SHA256_EMAIL":"old"}]'),
+            row_of("b", "b@example.com"),
+        )
+    )
+    # the elements are: old out, a in, b in
+    assert answer.rows["a"].error_code == "http_400"
+    assert answer.rows["a"].error == "bad hash"
+    assert "old" in answer.rows["a"].remote_id
+    assert answer.rows["b"].error_code is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind", "seconds"),
+    [(429, {"Retry-After": "7"}, RetryError, 7.0), (401, {}, StopError, None)],
+)
+def test_statuses_mean_what_http_says(linkedin, stand_in, status, headers, kind, seconds):
+    stand_in.answer = lambda asked: (status, {}, headers)
+    with pytest.raises(kind) as raised:
+        linkedin.send(batch_of(row_of("a", "a@example.com")))
+    assert getattr(raised.value, "after_seconds", None) == seconds
+
+
+def test_the_check_only_reads(linkedin, stand_in):
+    assert "55" in linkedin.check()
+    assert [(asked.method, asked.path) for asked in stand_in.asked] == [("GET", "/dmpSegments/55")]
