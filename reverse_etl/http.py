@@ -132,6 +132,10 @@ class HttpDestination(Destination):
         """What a response means, if it is no success. A vendor with its own signs overrides this."""
         return trouble_of(response, address_key=self.address_key, login_key=self.login_key)
 
+    def reason(self, response: httpx.Response) -> str:
+        """A refusal in the vendor's own words (`DestinationError.detail`)."""
+        return ""
+
     def send(self, batch: Batch) -> BatchAnswer | Job:
         answers: dict[str, RowAnswer] = {}
         status, sent, done, remarks = None, 0, 0, []
@@ -166,6 +170,7 @@ class HttpDestination(Destination):
             if renewed:
                 response = self._once(call, dict(self.headers()))
         if error := self.trouble(response):
+            error.detail = self.reason(response)
             raise error
         return response
 

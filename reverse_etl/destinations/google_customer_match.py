@@ -23,10 +23,8 @@ from reverse_etl.destination import (
     Batch,
     BatchAnswer,
     Capabilities,
-    DestinationError,
     Job,
     Rate,
-    RejectError,
     RowAnswer,
     StopError,
 )
@@ -52,7 +50,6 @@ PENDING = frozenset({"PROCESSING", "REQUEST_STATUS_UNKNOWN"})
 # the steps of a batch; a job's id is the step and the ids of its requests
 TAKING_BACK, ADDING, REMOVING = "taking_back", "adding", "removing"
 REASON_PREFIX = "PROCESSING_ERROR_REASON_"
-REASON = re.compile(r"[A-Z][A-Z0-9_]{2,60}")
 
 
 class GoogleCustomerMatch(MemberDestination):
@@ -174,14 +171,9 @@ class GoogleCustomerMatch(MemberDestination):
         self.request(Call("GET", path))
         return f"the audience {self.connection['audience_id']} is there for this login"
 
-    def trouble(self, response: httpx.Response) -> DestinationError | None:
-        """Google's statuses mean what HTTP says; a refusal is told with its reasons."""
-        error = trouble_of(response, login_key=self.login_key)
-        if isinstance(error, RejectError) and (reasons := _reasons(response)):
-            return RejectError(
-                f"{error}: {reasons}", code=error.code, http_status=error.http_status
-            )
-        return error
+    def reason(self, response: httpx.Response) -> str:
+        error = json_object(response).get("error")
+        return str(error.get("message", "")) if isinstance(error, dict) else ""
 
     def _start(self, step: str, calls: Sequence[Call]) -> Job:
         ids = [str(json_object(self.request(call)).get("requestId", "")) for call in calls]
@@ -292,15 +284,3 @@ def _consent(connection: Mapping[str, str], key: str) -> str:
     if given not in CONSENT:
         raise StopError(f"connection.{key} is neither granted nor denied", code=f"bad_{key}")
     return CONSENT[given]
-
-
-def _reasons(response: httpx.Response) -> str:
-    """The reasons that a refusal names: only its codes, since its texts may quote what was sent."""
-    try:
-        details = json_object(response)["error"].get("details", [])
-        named = [each.get("reason") for each in details]
-        named += [one.get("reason") for each in details for one in each.get("fieldViolations", [])]
-    except (KeyError, AttributeError, TypeError):
-        return ""
-    codes = [str(each) for each in named if each and REASON.fullmatch(str(each))]
-    return ", ".join(dict.fromkeys(codes))

@@ -88,6 +88,9 @@ class LinkedinAudiences(MemberDestination):
             if isinstance(said.get("status"), int) and said["status"] >= 400
         }
 
+    def reason(self, response: httpx.Response) -> str:
+        return str(json_object(response).get("message") or "")
+
     def check(self) -> str:
         self.request(Call("GET", self._segment()))
         return f"the segment {self.connection['segment_id']} is there for this login"

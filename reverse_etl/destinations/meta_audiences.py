@@ -149,6 +149,11 @@ class MetaAudiences(MemberDestination):
             return super().trouble(response)
         return _trouble(error, response)
 
+    def reason(self, response: httpx.Response) -> str:
+        error = json_object(response).get("error")
+        said = error if isinstance(error, dict) else {}
+        return str(said.get("error_user_msg") or said.get("message") or "")
+
     def check(self) -> str:
         self.request(Call("GET", f"{self._audience}?fields=id,subtype"))
         return f"the audience {self.connection['audience_id']} is there for this login"

@@ -87,6 +87,9 @@ class TiktokAudiences(MemberDestination):
             return super().trouble(response) or _unreadable(response)
         return _trouble(number, response)
 
+    def reason(self, response: httpx.Response) -> str:
+        return str(json_object(response).get("message") or "")
+
     def check(self) -> str:
         query = {
             "advertiser_id": self.connection["advertiser_id"],
