@@ -8,6 +8,7 @@ behind. There is more than one object in it while nobody knows whether an update
 
 import hashlib
 import json
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ class MemberDestination(HttpDestination):
     def __init__(self, connection: Mapping[str, str]) -> None:
         super().__init__(connection)
         self._country = default_country(connection)
+        # the batch that a thread is at, with its members: hashing them is most of the work
+        self._at = threading.local()
 
     @abstractmethod
     def identifiers(self, fields: Mapping[str, Any]) -> Identifiers:
@@ -52,8 +55,7 @@ class MemberDestination(HttpDestination):
 
     def members(self, batch: Batch) -> list[Member]:
         """The rows that can be sent: those with an identifier to add, or one to take back."""
-        members = (self._member(row) for row in batch.rows)
-        return [member for member in members if member.now or _is_removal(member)]
+        return [member for member in self._everybody(batch) if member.now or _is_removal(member)]
 
     def addresses(self, batch: Batch) -> Mapping[str, str]:
         return {
@@ -68,7 +70,14 @@ class MemberDestination(HttpDestination):
 
     def settled(self, batch: Batch) -> Mapping[str, RowAnswer]:
         """What holds for every row once the platform has taken the batch."""
-        return {row.key: _settled(self._member(row)) for row in batch.rows}
+        return {member.row.key: _settled(member) for member in self._everybody(batch)}
+
+    def _everybody(self, batch: Batch) -> Sequence[Member]:
+        if getattr(self._at, "batch", None) is not batch:
+            self._at.members = [self._member(row) for row in batch.rows]
+            self._at.batch = batch
+        members: Sequence[Member] = self._at.members
+        return members
 
     def _member(self, row: Row) -> Member:
         before = recalled(row.remote_id)
