@@ -108,7 +108,8 @@ def _settled(member: Member) -> RowAnswer:
             error="the ledger does not know what was sent for this row, so nothing can be taken "
             "back: remove it in the platform's own audience manager",
         )
-    return RowAnswer()
+    # who is gone is not remembered, not even as a hash
+    return RowAnswer(remote_id="")
 
 
 def difference(old: Identifiers, now: Identifiers) -> Identifiers:
