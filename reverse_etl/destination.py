@@ -139,7 +139,13 @@ class Body:
 
 
 class DestinationError(Exception):
-    """Trouble at a destination. The message is shown to people: no personal data, no secret."""
+    """Trouble at a destination. The message is shown to people: no personal data, no secret.
+
+    `detail` is what the destination said in its own words, which may quote rows: it is for the log
+    of the one row that it is about, redacted, and for nothing else.
+    """
+
+    detail = ""
 
     def __init__(self, message: str, *, code: str, http_status: int | None = None) -> None:
         super().__init__(message)

@@ -23,6 +23,7 @@ from reverse_etl.destination import (
     Body,
     Destination,
     DestinationError,
+    Job,
     Rate,
     RejectError,
     RetryError,
@@ -127,7 +128,11 @@ class HttpDestination(Destination):
         """What a response means, if it is no success. A vendor with its own signs overrides this."""
         return trouble_of(response, address_key=self.address_key, login_key=self.login_key)
 
-    def send(self, batch: Batch) -> BatchAnswer:
+    def reason(self, response: httpx.Response) -> str:
+        """A refusal in the vendor's own words (`DestinationError.detail`)."""
+        return ""
+
+    def send(self, batch: Batch) -> BatchAnswer | Job:
         answers: dict[str, RowAnswer] = {}
         status, sent, done = None, 0, 0
         for call in self.calls(batch):
@@ -159,6 +164,7 @@ class HttpDestination(Destination):
             if renewed:
                 response = self._once(call, dict(self.headers()))
         if error := self.trouble(response):
+            error.detail = self.reason(response)
             raise error
         return response
 
