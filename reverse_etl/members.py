@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-import httpx
 import phonenumbers
 
 from reverse_etl.destination import Batch, BatchAnswer, Job, Row, RowAnswer, StopError
@@ -129,15 +128,6 @@ def recalled(remote_id: str | None) -> Sequence[Identifiers]:
     except ValueError:
         return ()
     return tuple(old for old in known if isinstance(old, dict)) if isinstance(known, list) else ()
-
-
-def json_object(response: httpx.Response) -> Mapping[str, Any]:
-    """The JSON object that a response is; an empty one if it is none."""
-    try:
-        said = response.json()
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def sha256(normalised: str) -> str:

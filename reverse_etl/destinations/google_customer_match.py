@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from reverse_etl.answers import body_of, in_parts, items_of
 from reverse_etl.destination import (
     Batch,
     BatchAnswer,
@@ -36,7 +37,6 @@ from reverse_etl.members import (
     difference,
     e164,
     is_email,
-    json_object,
     sha256,
     text,
 )
@@ -122,7 +122,7 @@ class GoogleCustomerMatch(MemberDestination):
             )
         if error := trouble_of(response, login_key=self.login_key):
             raise error
-        return str(json_object(response).get("access_token", ""))
+        return str(body_of(response).get("access_token", ""))
 
     def identifiers(self, fields: Mapping[str, Any]) -> Identifiers:
         """Hashes of email and phone; the address as hash|hash|region|postal code, as it is sent."""
@@ -172,20 +172,20 @@ class GoogleCustomerMatch(MemberDestination):
         return f"the audience {self.connection['audience_id']} is there for this login"
 
     def reason(self, response: httpx.Response) -> str:
-        error = json_object(response).get("error")
+        error = body_of(response).get("error")
         return str(error.get("message", "")) if isinstance(error, dict) else ""
 
     def _start(self, step: str, calls: Sequence[Call]) -> Job:
-        ids = [str(json_object(self.request(call)).get("requestId", "")) for call in calls]
+        ids = [str(body_of(self.request(call)).get("requestId", "")) for call in calls]
         sent = sum(len(call.content) for call in calls)
         return Job(f"{step}:{','.join(ids)}", ASK_AGAIN_SECONDS, sent, requests=len(calls))
 
     def _outcome(self, request_id: str) -> tuple[str, str]:
         """The status of a request, and how many people it did not take for which reasons."""
         query = urlencode({"requestId": request_id})
-        said = json_object(self.request(Call("GET", f"v1/requestStatus:retrieve?{query}")))
-        (one, *_) = said.get("requestStatusPerDestination") or [{}]
-        counts = one.get("errorInfo", {}).get("errorCounts", [])
+        said = body_of(self.request(Call("GET", f"v1/requestStatus:retrieve?{query}")))
+        (one, *_) = items_of(said, "requestStatusPerDestination") or [{}]
+        counts = items_of(one.get("errorInfo"), "errorCounts")
         reasons = ", ".join(
             f"{each.get('recordCount')} {str(each.get('reason')).removeprefix(REASON_PREFIX)}"
             for each in counts
@@ -203,8 +203,8 @@ class GoogleCustomerMatch(MemberDestination):
         stale = [
             difference(old, member.now) for member in self.members(batch) for old in member.stale
         ]
-        most = self.capabilities.max_rows
-        return [self._call("remove", stale[at : at + most]) for at in range(0, len(stale), most)]
+        parts = in_parts(stale, self.capabilities.max_rows)
+        return [self._call("remove", part) for part in parts]
 
     def _additions(self, batch: Batch) -> list[Call]:
         now = [member.now for member in self.members(batch) if member.now]

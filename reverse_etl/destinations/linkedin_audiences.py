@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl.answers import body_of, items_of
 from reverse_etl.destination import Batch, Capabilities, Rate, RowAnswer
 from reverse_etl.http import COMMON_KEYS, Call, json_call
 from reverse_etl.members import (
@@ -21,7 +22,6 @@ from reverse_etl.members import (
     Member,
     MemberDestination,
     is_email,
-    json_object,
     sha256,
     text,
 )
@@ -76,7 +76,7 @@ class LinkedinAudiences(MemberDestination):
 
     def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """The rows of the elements that LinkedIn refused; one is known by its place."""
-        statuses = json_object(response).get("elements", [])
+        statuses = items_of(body_of(response), "elements")
         sent = self.addresses(batch)
         return {
             member.row.key: RowAnswer(
@@ -89,7 +89,7 @@ class LinkedinAudiences(MemberDestination):
         }
 
     def reason(self, response: httpx.Response) -> str:
-        return str(json_object(response).get("message") or "")
+        return str(body_of(response).get("message") or "")
 
     def check(self) -> str:
         self.request(Call("GET", self._segment()))

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl.answers import body_of, in_parts
 from reverse_etl.destination import (
     Batch,
     Capabilities,
@@ -37,7 +38,6 @@ from reverse_etl.members import (
     MemberDestination,
     e164,
     is_email,
-    json_object,
     sha256,
     text,
 )
@@ -115,20 +115,17 @@ class MetaAudiences(MemberDestination):
             return [json_call("POST", f"{self._audience}/usersreplace", body)]
         # a row that goes and comes back ends in the audience, because this order is kept
         stale = [old for member in members for old in member.stale]
-        most = self.capabilities.max_rows
         return [
-            json_call(
-                method, f"{self._audience}/users", {"payload": payload_of(people[at : at + most])}
-            )
+            json_call(method, f"{self._audience}/users", {"payload": payload_of(part)})
             for method, people in (("DELETE", stale), ("POST", now))
-            for at in range(0, len(people), most)
+            for part in in_parts(people, self.capabilities.max_rows)
         ]
 
     def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """The rows among the entries that Meta names as invalid; all of them if all are."""
         if response.request.method != "POST":
             return {}
-        said = json_object(response)
+        said = body_of(response)
         refused = RowAnswer(
             error_code="invalid_entry", error="Meta counts this entry among the invalid ones"
         )
@@ -140,17 +137,17 @@ class MetaAudiences(MemberDestination):
 
     def remark(self, response: httpx.Response) -> str:
         """What an answer says of the batch and of no row."""
-        invalid = _count(json_object(response).get("num_invalid_entries"))
+        invalid = _count(body_of(response).get("num_invalid_entries"))
         return f"Meta found {invalid} entries invalid" if invalid else ""
 
     def trouble(self, response: httpx.Response) -> DestinationError | None:
-        error = json_object(response).get("error")
+        error = body_of(response).get("error")
         if not isinstance(error, dict):
             return super().trouble(response)
         return _trouble(error, response)
 
     def reason(self, response: httpx.Response) -> str:
-        error = json_object(response).get("error")
+        error = body_of(response).get("error")
         said = error if isinstance(error, dict) else {}
         return str(said.get("error_user_msg") or said.get("message") or "")
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from reverse_etl.answers import body_of, in_parts
 from reverse_etl.destination import (
     Batch,
     Capabilities,
@@ -31,7 +32,6 @@ from reverse_etl.members import (
     difference,
     e164,
     is_email,
-    json_object,
     sha256,
     text,
 )
@@ -74,21 +74,20 @@ class TiktokAudiences(MemberDestination):
         members = self.members(batch)
         stale = [difference(old, member.now) for member in members for old in member.stale]
         now = [member.now for member in members if member.now]
-        most = self.capabilities.max_rows
         return [
-            json_call("POST", "segment/mapping/", self._body(action, people[at : at + most]))
+            json_call("POST", "segment/mapping/", self._body(action, part))
             for action, people in (("delete", stale), ("add", now))
-            for at in range(0, len(people), most)
+            for part in in_parts(people, self.capabilities.max_rows)
         ]
 
     def trouble(self, response: httpx.Response) -> DestinationError | None:
-        number = json_object(response).get("code")
+        number = body_of(response).get("code")
         if not isinstance(number, int):
             return super().trouble(response) or _unreadable(response)
         return _trouble(number, response)
 
     def reason(self, response: httpx.Response) -> str:
-        return str(json_object(response).get("message") or "")
+        return str(body_of(response).get("message") or "")
 
     def check(self) -> str:
         query = {

@@ -99,6 +99,8 @@ def serve(vendor: Vendor) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # head and body are two writes, and the second would wait 40 ms for the first to be received
+        disable_nagle_algorithm = True
         timeout = 10
 
         def take(self) -> None:

@@ -98,10 +98,10 @@ class Google:
 @pytest.fixture
 def google(stand_in):
     api = Google()
-    stand_in.answer = api
-    connection = {**CONNECTION, **REFRESH, "base_url": stand_in.url}
+    stand_in.says = api
+    connection = {**CONNECTION, **REFRESH, "base_url": stand_in.address}
     with GoogleCustomerMatch(connection) as destination:
-        destination._token = "t0ken"  # noqa: S105
+        destination._token = "t0ken"
         yield destination, api
 
 
@@ -125,22 +125,22 @@ def test_people_are_ingested_with_consent_and_terms(google, stand_in):
     )
     batch = batch_of(row)
     job = destination.send(batch)
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert (asked.method, asked.path) == ("POST", "/v1/audienceMembers:ingest")
-    assert asked.headers["Authorization"] == "Bearer t0ken"
-    assert asked.json["destinations"] == [
+    assert asked.headers["authorization"] == "Bearer t0ken"
+    assert asked.json()["destinations"] == [
         {
             "operatingAccount": {"accountType": "GOOGLE_ADS", "accountId": "1234567890"},
             "productDestinationId": "77",
         }
     ]
-    assert asked.json["encoding"] == "HEX"
-    assert asked.json["consent"] == {
+    assert asked.json()["encoding"] == "HEX"
+    assert asked.json()["consent"] == {
         "adUserData": "CONSENT_GRANTED",
         "adPersonalization": "CONSENT_GRANTED",
     }
-    assert asked.json["termsOfService"] == {"customerMatchTermsOfServiceStatus": "ACCEPTED"}
-    assert asked.json["audienceMembers"] == [
+    assert asked.json()["termsOfService"] == {"customerMatchTermsOfServiceStatus": "ACCEPTED"}
+    assert asked.json()["audienceMembers"] == [
         {
             "userData": {
                 "userIdentifiers": [
@@ -179,15 +179,15 @@ def test_new_identifiers_are_added_when_the_old_ones_are_gone(google, stand_in):
     batch = batch_of(row_of(remote_id=known, email="a@example.com", phone="030 123456"))
     job = destination.send(batch)
     assert api.accepted == ["remove"]
-    assert stand_in.asked[0].json["audienceMembers"] == [
+    assert stand_in.requests[0].json()["audienceMembers"] == [
         {"userData": {"userIdentifiers": [{"emailAddress": "1"}]}}
     ]
     api.outcome = {"requestStatusPerDestination": [{"requestStatus": "PROCESSING"}]}
     assert destination.collect(batch, job.job_id) is None
     assert api.accepted == ["remove"]
     api.outcome = SUCCESS
-    with GoogleCustomerMatch({**CONNECTION, **REFRESH, "base_url": stand_in.url}) as another:
-        another._token = "t0ken"  # noqa: S105
+    with GoogleCustomerMatch({**CONNECTION, **REFRESH, "base_url": stand_in.address}) as another:
+        another._token = "t0ken"
         assert another.collect(batch, job.job_id) is None
         assert api.accepted == ["remove", "ingest"]
         told = another.collect(batch, job.job_id).rows["k"].remote_id
@@ -205,7 +205,7 @@ def test_a_removal_sends_what_was_sent(google, stand_in):
     gone = batch_of(Row("k", "remove", "{}", known))
     destination.collect(gone, destination.send(gone).job_id)
     assert api.accepted == ["ingest", "remove"]
-    added, removed = (asked.json for asked in stand_in.asked if asked.content)
+    added, removed = (asked.json() for asked in stand_in.requests if asked.body)
     assert removed["audienceMembers"] == added["audienceMembers"]
     assert "consent" not in removed
 
@@ -237,7 +237,7 @@ def test_a_request_that_failed_in_part_is_remarked_on(google):
 
 def test_a_refusal_keeps_googles_words_apart(google, stand_in):
     destination, _ = google
-    stand_in.answer = lambda asked: (400, {"error": {"message": "a@example.com is no hash"}})
+    stand_in.says = lambda asked: (400, {"error": {"message": "a@example.com is no hash"}})
     with pytest.raises(RejectError) as raised:
         destination.send(batch_of(row_of(email="a@example.com")))
     assert raised.value.detail == "a@example.com is no hash"
@@ -250,32 +250,34 @@ def test_a_login_that_expired_is_renewed_once(stand_in, monkeypatch):
 
     def answer(asked):
         if asked.path == "/token":
-            assert parse_qs(asked.content.decode())["refresh_token"] == ["r3fresh"]
+            assert parse_qs(asked.body.decode())["refresh_token"] == ["r3fresh"]
             return 200, {"access_token": next(tokens)}
-        if asked.headers["Authorization"] == "Bearer first":
+        if asked.headers["authorization"] == "Bearer first":
             return 401, {"error": {"code": 401}}
         return api(asked)
 
-    stand_in.answer = answer
-    monkeypatch.setattr("reverse_etl.google_login.TOKEN_ADDRESS", f"{stand_in.url}/token")
-    with GoogleCustomerMatch({**CONNECTION, **REFRESH, "base_url": stand_in.url}) as destination:
+    stand_in.says = answer
+    monkeypatch.setattr("reverse_etl.google_login.TOKEN_ADDRESS", f"{stand_in.address}/token")
+    with GoogleCustomerMatch(
+        {**CONNECTION, **REFRESH, "base_url": stand_in.address}
+    ) as destination:
         job = destination.send(batch_of(row_of(email="a@example.com")))
     assert job.job_id == "adding:r1"
-    assert [asked.path for asked in stand_in.asked].count("/token") == 2
+    assert [asked.path for asked in stand_in.requests].count("/token") == 2
 
 
 def test_a_service_account_signs_for_its_token(stand_in, tmp_path):
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path = tmp_path / "key.json"
-    account = {"client_email": "sync@example.iam", "token_uri": f"{stand_in.url}/token"}
+    account = {"client_email": "sync@example.iam", "token_uri": f"{stand_in.address}/token"}
     path.write_text(json.dumps({"private_key": pem, **account}))
     claims = {}
 
     def answer(asked):
         if asked.path != "/token":
             return 200, {"requestId": "r1"}
-        form = parse_qs(asked.content.decode())
+        form = parse_qs(asked.body.decode())
         assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
         head, body, signature = form["assertion"][0].split(".")
         private.public_key().verify(
@@ -284,12 +286,12 @@ def test_a_service_account_signs_for_its_token(stand_in, tmp_path):
         claims.update(json.loads(decoded(body)))
         return 200, {"access_token": "t"}
 
-    stand_in.answer = answer
-    connection = {**CONNECTION, "service_account": str(path), "base_url": stand_in.url}
+    stand_in.says = answer
+    connection = {**CONNECTION, "service_account": str(path), "base_url": stand_in.address}
     with GoogleCustomerMatch(connection) as destination:
         destination.send(batch_of(row_of(email="a@example.com")))
     assert claims["iss"] == "sync@example.iam"
-    assert claims["aud"] == f"{stand_in.url}/token"
+    assert claims["aud"] == f"{stand_in.address}/token"
     assert claims["scope"] == "https://www.googleapis.com/auth/datamanager"
     assert 0 < claims["exp"] - claims["iat"] <= 3600
 
@@ -315,31 +317,31 @@ def test_a_connection_of_no_use_is_said_before_anything_is_sent(changed, code):
 def test_a_key_file_that_is_none_is_named_and_not_quoted(stand_in, tmp_path):
     path = tmp_path / "key.json"
     path.write_text('{"private_key": "s3cret"}')
-    connection = {**CONNECTION, "service_account": str(path), "base_url": stand_in.url}
+    connection = {**CONNECTION, "service_account": str(path), "base_url": stand_in.address}
     with GoogleCustomerMatch(connection) as destination, pytest.raises(StopError) as raised:
         destination.check()
     assert raised.value.code == "bad_service_account"
     assert "s3cret" not in str(raised.value)
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def test_the_check_reads_the_audience(google, stand_in):
     destination, _ = google
     destination.check()
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert asked.path == "/v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/77"
 
 
 def test_a_manager_account_is_named_where_google_looks_for_it(stand_in):
-    stand_in.answer = Google()
+    stand_in.says = Google()
     manager = {"login_account_id": "9-9", "account_type": "DISPLAY_VIDEO_ADVERTISER"}
-    connection = {**CONNECTION, **REFRESH, **manager, "base_url": stand_in.url}
+    connection = {**CONNECTION, **REFRESH, **manager, "base_url": stand_in.address}
     with GoogleCustomerMatch(connection) as destination:
-        destination._token = "t0ken"  # noqa: S105
+        destination._token = "t0ken"
         destination.check()
         destination.send(batch_of(row_of(email="a@example.com")))
-    read, ingest = stand_in.asked
+    read, ingest = stand_in.requests
     assert read.headers["login-account"] == "accountTypes/GOOGLE_ADS/accounts/99"
-    (named,) = ingest.json["destinations"]
+    (named,) = ingest.json()["destinations"]
     assert named["loginAccount"] == {"accountType": "GOOGLE_ADS", "accountId": "99"}
     assert named["operatingAccount"]["accountType"] == "DISPLAY_VIDEO_ADVERTISER"

@@ -11,7 +11,7 @@ from reverse_etl.members import sha256
 
 @pytest.fixture
 def linkedin(stand_in):
-    connection = {"access_token": "s3cret", "segment_id": "55", "base_url": stand_in.url}
+    connection = {"access_token": "s3cret", "segment_id": "55", "base_url": stand_in.address}
     with LinkedinAudiences(connection) as destination:
         yield destination
 
@@ -36,23 +36,23 @@ def test_additions_and_removals_travel_together_what_goes_first(linkedin, stand_
             Row("c", "remove", "{}", '[{"SHA256_EMAIL":"gone"}]'),
         )
     )
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert (asked.method, asked.path) == ("POST", "/dmpSegments/55/users")
-    assert asked.json["elements"] == [
+    assert asked.json()["elements"] == [
         element("REMOVE", "old"),
         element("REMOVE", "gone"),
         element("ADD", sha256("a@example.com")),
         element("ADD", sha256("new@example.com")),
     ]
-    assert asked.headers["X-RestLi-Method"] == "BATCH_CREATE"
-    assert asked.headers["X-Restli-Protocol-Version"] == "2.0.0"
-    assert asked.headers["LinkedIn-Version"].isdigit()
-    assert asked.headers["Authorization"] == "Bearer s3cret"
+    assert asked.headers["x-restli-method"] == "BATCH_CREATE"
+    assert asked.headers["x-restli-protocol-version"] == "2.0.0"
+    assert asked.headers["linkedin-version"].isdigit()
+    assert asked.headers["authorization"] == "Bearer s3cret"
 
 
 def test_a_status_is_that_of_the_element_in_its_place(linkedin, stand_in):
     statuses = [{"status": 201}, {"status": 400, "message": "bad hash"}, {"status": 201}]
-    stand_in.answer = lambda asked: (200, {"elements": statuses})
+    stand_in.says = lambda asked: (200, {"elements": statuses})
     answer = linkedin.send(
         batch_of(
             row_of("a", "a@example.com", '[{"SHA256_EMAIL":"old"}]'),
@@ -71,7 +71,7 @@ def test_a_status_is_that_of_the_element_in_its_place(linkedin, stand_in):
     [(429, {"Retry-After": "7"}, RetryError, 7.0), (401, {}, StopError, None)],
 )
 def test_statuses_mean_what_http_says(linkedin, stand_in, status, headers, kind, seconds):
-    stand_in.answer = lambda asked: (status, {}, headers)
+    stand_in.says = lambda asked: (status, {}, headers)
     with pytest.raises(kind) as raised:
         linkedin.send(batch_of(row_of("a", "a@example.com")))
     assert getattr(raised.value, "after_seconds", None) == seconds
@@ -79,4 +79,6 @@ def test_statuses_mean_what_http_says(linkedin, stand_in, status, headers, kind,
 
 def test_the_check_only_reads(linkedin, stand_in):
     assert "55" in linkedin.check()
-    assert [(asked.method, asked.path) for asked in stand_in.asked] == [("GET", "/dmpSegments/55")]
+    assert [(asked.method, asked.path) for asked in stand_in.requests] == [
+        ("GET", "/dmpSegments/55")
+    ]

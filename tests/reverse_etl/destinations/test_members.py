@@ -45,7 +45,7 @@ class Audience:
         self.held -= set(identifiers)
 
     def meta_audiences(self, asked):
-        payload = asked.json["payload"]
+        payload = asked.json()["payload"]
         change = self.remove if asked.method == "DELETE" else self.add
         for who in payload["data"]:
             assert len(who) == len(payload["schema"])
@@ -57,14 +57,14 @@ class Audience:
             status = {"requestStatusPerDestination": [{"requestStatus": "SUCCESS"}]}
             return 200, status
         change = self.remove if asked.path.endswith(":remove") else self.add
-        for who in asked.json["audienceMembers"]:
+        for who in asked.json()["audienceMembers"]:
             for identifier in who["userData"]["userIdentifiers"]:
                 change(*map(str, identifier.values()))
         self.requests += 1
         return 200, {"requestId": f"r{self.requests}"}
 
     def tiktok_audiences(self, asked):
-        body = asked.json
+        body = asked.json()
         change = self.add if body["action"] == "add" else self.remove
         for who in body["batch_data"]:
             assert len(who) == len(body["id_schema"])
@@ -72,8 +72,8 @@ class Audience:
         return 200, {"code": 0, "message": "OK"}
 
     def linkedin_audiences(self, asked):
-        assert asked.headers["X-RestLi-Method"] == "BATCH_CREATE"
-        elements = asked.json["elements"]
+        assert asked.headers["x-restli-method"] == "BATCH_CREATE"
+        elements = asked.json()["elements"]
         for element in elements:
             change = self.add if element["action"] == "ADD" else self.remove
             change(*(each["idValue"] for each in element["userIds"]))
@@ -81,11 +81,13 @@ class Audience:
 
 
 def destination_of(name, stand_in, **more):
-    destination = destinations.find(name)({**CONNECTIONS[name], "base_url": stand_in.url, **more})
+    destination = destinations.find(name)(
+        {**CONNECTIONS[name], "base_url": stand_in.address, **more}
+    )
     # the vendors' real pace would make hundreds of requests wait
     destination._pace = Pace(None)
     if name == "google_customer_match":
-        destination._token = "t"  # noqa: S105
+        destination._token = "t"
     return destination
 
 
@@ -111,7 +113,7 @@ def upsert(key, remote_id=None, **fields):
 @pytest.fixture(params=sorted(CONNECTIONS))
 def platform(request, stand_in):
     audience = Audience()
-    stand_in.answer = getattr(audience, request.param)
+    stand_in.says = getattr(audience, request.param)
     with destination_of(request.param, stand_in, **_country(request.param)) as destination:
         yield request.param, destination, audience, stand_in
 
@@ -156,7 +158,7 @@ def test_nothing_plain_is_sent_kept_or_said(platform):
     answer = settle(destination, batch_of(row))
     kept = answer.rows["k"].remote_id
     bodies = " ".join(body.title + body.content for body in destination.bodies(batch_of(row)))
-    for text in (kept, bodies, *(asked.content.decode() for asked in stand_in.asked)):
+    for text in (kept, bodies, *(asked.body.decode() for asked in stand_in.requests)):
         assert "jane" not in text.lower()
         assert "765432" not in text
         assert "s3cret" not in text
@@ -167,9 +169,9 @@ def test_what_is_shown_is_what_is_sent(platform):
     batch = batch_of(upsert("k", email="a@example.com"), upsert("l", email="b@example.com"))
     shown = destination.bodies(batch)
     settle(destination, batch)
-    sent = [asked for asked in stand_in.asked if asked.content]
+    sent = [asked for asked in stand_in.requests if asked.body]
     assert [(body.title.split()[0], body.content) for body in shown] == [
-        (asked.method, asked.content.decode()) for asked in sent
+        (asked.method, asked.body.decode()) for asked in sent
     ]
 
 
@@ -187,14 +189,14 @@ def test_a_batch_without_a_usable_identifier_asks_nothing(platform):
     _, destination, _, stand_in = platform
     answer = settle(destination, batch_of(upsert("bad", email="none")))
     assert answer.rows["bad"].error_code == "no_identifier"
-    assert (answer.requests, stand_in.asked) == (0, [])
+    assert (answer.requests, stand_in.requests) == (0, [])
 
 
 def test_nobody_can_be_taken_back_whose_identifiers_are_not_known(platform):
     _, destination, _, stand_in = platform
     answer = settle(destination, batch_of(Row("k", "remove", "{}", None)))
     assert answer.rows["k"].error_code == "unknown_identifiers"
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def test_a_batch_sent_again_is_the_same_and_changes_nothing(platform):
@@ -204,7 +206,7 @@ def test_a_batch_sent_again_is_the_same_and_changes_nothing(platform):
     held = set(audience.held)
     settle(destination, replace(batch))
     assert audience.held == held
-    bodies = [asked.content for asked in stand_in.asked if asked.content]
+    bodies = [asked.body for asked in stand_in.requests if asked.body]
     assert len(set(bodies)) == 1
 
 

@@ -83,7 +83,7 @@ CONNECTION = {"access_token": "s3cret", "audience_id": "23850"}
 
 @pytest.fixture
 def meta(stand_in):
-    with MetaAudiences({**CONNECTION, "base_url": stand_in.url}) as destination:
+    with MetaAudiences({**CONNECTION, "base_url": stand_in.address}) as destination:
         yield destination
 
 
@@ -99,33 +99,33 @@ def test_people_are_added_and_removed_where_meta_says(meta, stand_in):
     added = meta.send(batch_of(rows_of("a@example.com", "b@example.com")))
     known = added.rows["a"].remote_id
     meta.send(batch_of([Row("a", "remove", "{}", known)]))
-    add, remove = stand_in.asked
+    add, remove = stand_in.requests
     assert (add.method, add.path) == ("POST", "/v25.0/23850/users")
     assert (remove.method, remove.path) == ("DELETE", "/v25.0/23850/users")
-    assert add.headers["Authorization"] == "Bearer s3cret"
-    assert add.json == {
+    assert add.headers["authorization"] == "Bearer s3cret"
+    assert add.json() == {
         "payload": {
             "schema": ["EMAIL"],
             "data": [[sha256("a@example.com")], [sha256("b@example.com")]],
         }
     }
-    assert remove.json["payload"]["data"] == [[sha256("a@example.com")]]
+    assert remove.json()["payload"]["data"] == [[sha256("a@example.com")]]
 
 
 def test_old_identifiers_go_before_the_new_ones_come(meta, stand_in):
     known = json.dumps([{"EMAIL": sha256("old@example.com"), "PHONE": "1"}])
     fields = json.dumps({"email": "new@example.com"})
     meta.send(batch_of([Row("a", "upsert", fields, known, is_new=False)]))
-    assert [asked.method for asked in stand_in.asked] == ["DELETE", "POST"]
-    gone = stand_in.asked[0].json["payload"]
+    assert [asked.method for asked in stand_in.requests] == ["DELETE", "POST"]
+    gone = stand_in.requests[0].json()["payload"]
     assert gone == {"schema": ["EMAIL", "PHONE"], "data": [[sha256("old@example.com"), "1"]]}
 
 
 def test_a_replacement_is_one_session_over_all_batches(meta, stand_in):
     for position, email in enumerate(("a@example.com", "b@example.com"), start=1):
         meta.send(batch_of(rows_of(email), mode="replace", position=position, of=2, total_rows=2))
-    first, second = (asked.json["session"] for asked in stand_in.asked)
-    assert {asked.path for asked in stand_in.asked} == {"/v25.0/23850/usersreplace"}
+    first, second = (asked.json()["session"] for asked in stand_in.requests)
+    assert {asked.path for asked in stand_in.requests} == {"/v25.0/23850/usersreplace"}
     assert first["session_id"] == second["session_id"] > 0
     assert [each["batch_seq"] for each in (first, second)] == [1, 2]
     assert [each["last_batch_flag"] for each in (first, second)] == [False, True]
@@ -133,13 +133,13 @@ def test_a_replacement_is_one_session_over_all_batches(meta, stand_in):
 
 
 def test_an_app_secret_proves_the_token_and_is_not_shown(stand_in):
-    connection = {**CONNECTION, "base_url": stand_in.url, "app_secret": "hidden"}
+    connection = {**CONNECTION, "base_url": stand_in.address, "app_secret": "hidden"}
     with MetaAudiences(connection) as destination:
         batch = batch_of(rows_of("a@example.com"))
         destination.send(batch)
         destination.check()
         proof = hmac.new(b"hidden", b"s3cret", hashlib.sha256).hexdigest()
-        assert all(f"appsecret_proof={proof}" in asked.path for asked in stand_in.asked)
+        assert all(asked.query["appsecret_proof"] == [proof] for asked in stand_in.requests)
         shown = " ".join(body.title + body.content for body in destination.bodies(batch))
         assert proof not in shown
 
@@ -157,7 +157,7 @@ def test_an_app_secret_proves_the_token_and_is_not_shown(stand_in):
     ],
 )
 def test_invalid_entries_are_put_on_rows_where_meta_lets_us(meta, stand_in, said, refused):
-    stand_in.answer = lambda asked: (200, said)
+    stand_in.says = lambda asked: (200, said)
     answer = meta.send(batch_of(rows_of("a@example.com", "b@example.com")))
     assert {key for key, row in answer.rows.items() if row.error_code} == refused
     assert bool(answer.remark) == bool(said["num_invalid_entries"])
@@ -179,7 +179,7 @@ def test_invalid_entries_are_put_on_rows_where_meta_lets_us(meta, stand_in, said
     ],
 )
 def test_errors_mean_what_meta_says(meta, stand_in, status, error, kind, code):
-    stand_in.answer = lambda asked: (status, {"error": {"message": "a@example.com?", **error}})
+    stand_in.says = lambda asked: (status, {"error": {"message": "a@example.com?", **error}})
     with pytest.raises(kind) as raised:
         meta.send(batch_of(rows_of("a@example.com")))
     assert raised.value.code == code
@@ -189,7 +189,7 @@ def test_errors_mean_what_meta_says(meta, stand_in, status, error, kind, code):
 def test_a_throttled_request_waits_as_long_as_meta_says(meta, stand_in):
     usage = json.dumps({"1": [{"call_count": 100, "estimated_time_to_regain_access": 3}]})
     headers = {"X-Business-Use-Case-Usage": usage}
-    stand_in.answer = lambda asked: (400, {"error": {"code": 80003}}, headers)
+    stand_in.says = lambda asked: (400, {"error": {"code": 80003}}, headers)
     with pytest.raises(RetryError) as raised:
         meta.send(batch_of(rows_of("a@example.com")))
     assert raised.value.after_seconds == 180.0
@@ -198,7 +198,7 @@ def test_a_throttled_request_waits_as_long_as_meta_says(meta, stand_in):
 
 def test_the_check_only_reads(meta, stand_in):
     assert "23850" in meta.check()
-    assert [asked.method for asked in stand_in.asked] == ["GET"]
+    assert [asked.method for asked in stand_in.requests] == ["GET"]
 
 
 def test_requests_are_those_of_metas_own_sdk():

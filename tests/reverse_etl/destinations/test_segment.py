@@ -12,9 +12,9 @@ from reverse_etl.destinations.segment import MESSAGE_BYTES, Segment
 
 @pytest.fixture(params=[Segment, Rudderstack])
 def segment(request, stand_in):
-    stand_in.answer = lambda asked: (200, {"success": True})
+    stand_in.says = lambda asked: (200, {"success": True})
     address = request.param.address_key
-    with request.param({"write_key": "wr1te", address: stand_in.url}) as destination:
+    with request.param({"write_key": "wr1te", address: stand_in.address}) as destination:
         yield destination
 
 
@@ -27,7 +27,7 @@ def batch_of(*rows, mode="events", run="run", key="key"):
 
 
 def messages(stand_in):
-    return [message for asked in stand_in.asked for message in asked.json["batch"]]
+    return [message for asked in stand_in.requests for message in asked.json()["batch"]]
 
 
 def test_an_event_is_a_track_call(segment, stand_in):
@@ -35,9 +35,9 @@ def test_an_event_is_a_track_call(segment, stand_in):
         "o1", event="Order placed", user_id="cus_1", timestamp="2026-03-01 12:00:00", total=3.5
     )
     assert segment.send(batch_of(row)).rows == {}
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert (asked.method, asked.path) == ("POST", "/v1/batch")
-    login = base64.b64decode(asked.headers["Authorization"].removeprefix("Basic "))
+    login = base64.b64decode(asked.headers["authorization"].removeprefix("Basic "))
     assert login == b"wr1te:"
     (message,) = messages(stand_in)
     assert message.pop("messageId").startswith("mainstem-")
@@ -90,11 +90,11 @@ def test_a_row_that_makes_no_message_is_refused_alone(segment, stand_in):
 
 def test_nothing_is_asked_when_no_row_makes_a_message(segment, stand_in):
     assert segment.send(batch_of(row_of("unnamed", user_id="u"))).requests == 0
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def test_a_name_for_all_events_may_stand_in_the_connection(stand_in):
-    connection = {"write_key": "w", "base_url": stand_in.url, "event": "Order placed"}
+    connection = {"write_key": "w", "base_url": stand_in.address, "event": "Order placed"}
     with Segment(connection) as destination:
         destination.send(batch_of(row_of("o1", user_id="u")))
     assert messages(stand_in)[0]["event"] == "Order placed"
@@ -105,7 +105,7 @@ def test_a_batch_above_the_limit_is_refused_without_asking(segment, stand_in):
     with pytest.raises(RejectError) as raised:
         segment.send(batch_of(*rows))
     assert raised.value.code == "too_large"
-    assert stand_in.asked == []
+    assert stand_in.requests == []
 
 
 def test_neither_takes_anything_back(segment):
@@ -115,4 +115,4 @@ def test_neither_takes_anything_back(segment):
 
 def test_the_check_writes_nothing(segment, stand_in):
     assert "write key" in segment.check()
-    assert all(asked.method == "GET" for asked in stand_in.asked)
+    assert all(asked.method == "GET" for asked in stand_in.requests)

@@ -1,7 +1,6 @@
 """TikTok: its published hashes, its schema, its codes behind a 200."""
 
 import json
-from urllib.parse import parse_qs
 
 import pytest
 
@@ -44,8 +43,8 @@ CONNECTION = {"access_token": "s3cret", "advertiser_id": "7", "audience_id": "99
 
 @pytest.fixture
 def tiktok(stand_in):
-    stand_in.answer = lambda asked: (200, {"code": 0, "message": "OK"})
-    connection = {**CONNECTION, "base_url": stand_in.url, "default_country": "DE"}
+    stand_in.says = lambda asked: (200, {"code": 0, "message": "OK"})
+    connection = {**CONNECTION, "base_url": stand_in.address, "default_country": "DE"}
     with TiktokAudiences(connection) as destination:
         yield destination
 
@@ -60,10 +59,10 @@ def batch_of(*rows):
 
 def test_an_identifier_that_is_not_there_keeps_its_place(tiktok, stand_in):
     tiktok.send(batch_of(row_of("a", email="a@example.com"), row_of("b", phone="030 123456")))
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert (asked.method, asked.path) == ("POST", "/segment/mapping/")
-    assert asked.headers["Access-Token"] == "s3cret"
-    assert asked.json == {
+    assert asked.headers["access-token"] == "s3cret"
+    assert asked.json() == {
         "advertiser_ids": ["7"],
         "action": "add",
         "id_schema": ["EMAIL_SHA256", "PHONE_SHA256"],
@@ -77,8 +76,8 @@ def test_an_identifier_that_is_not_there_keeps_its_place(tiktok, stand_in):
 def test_only_what_changed_is_taken_back_and_first(tiktok, stand_in):
     known = json.dumps([{"EMAIL_SHA256": "old", "PHONE_SHA256": sha256("+4930123456")}])
     tiktok.send(batch_of(row_of("a", known, email="a@example.com", phone="030 123456")))
-    assert [asked.json["action"] for asked in stand_in.asked] == ["delete", "add"]
-    assert stand_in.asked[0].json["id_schema"] == ["EMAIL_SHA256"]
+    assert [asked.json()["action"] for asked in stand_in.requests] == ["delete", "add"]
+    assert stand_in.requests[0].json()["id_schema"] == ["EMAIL_SHA256"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_only_what_changed_is_taken_back_and_first(tiktok, stand_in):
     ],
 )
 def test_a_200_is_read_by_its_code(tiktok, stand_in, status, said, kind, code):
-    stand_in.answer = lambda asked: (status, {"message": "a@example.com", **said})
+    stand_in.says = lambda asked: (status, {"message": "a@example.com", **said})
     with pytest.raises(kind) as raised:
         tiktok.send(batch_of(row_of("a", email="a@example.com")))
     assert raised.value.code == code
@@ -105,9 +104,9 @@ def test_a_200_is_read_by_its_code(tiktok, stand_in, status, said, kind, code):
 
 def test_the_check_only_reads(tiktok, stand_in):
     assert "99" in tiktok.check()
-    (asked,) = stand_in.asked
+    (asked,) = stand_in.requests
     assert asked.method == "GET"
-    assert parse_qs(asked.path.partition("?")[2]) == {
+    assert asked.query == {
         "advertiser_id": ["7"],
         "custom_audience_ids": ['["99"]'],
     }
