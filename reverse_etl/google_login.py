@@ -34,12 +34,17 @@ def check_login(connection: Mapping[str, str]) -> None:
         )
 
 
-def token_request(connection: Mapping[str, str], scope: str) -> tuple[str, Mapping[str, str]]:
-    """The address and the form that bring an access token; StopError if the key file is no key."""
+def token_request(
+    connection: Mapping[str, str], scope: str, address: str
+) -> tuple[str, Mapping[str, str]]:
+    """Where to get an access token and the form to POST there; StopError if the key file is no key.
+
+    `address` is where a refresh token is taken; a key file names its own.
+    """
     path = connection.get(SERVICE_ACCOUNT)
     if not path:
         form = {key: connection[key] for key in sorted(REFRESH_KEYS)}
-        return TOKEN_ADDRESS, {"grant_type": "refresh_token", **form}
+        return address, {"grant_type": "refresh_token", **form}
     try:
         account = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         key = load_pem_private_key(account["private_key"].encode(), password=None)

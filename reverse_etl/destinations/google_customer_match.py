@@ -29,7 +29,7 @@ from reverse_etl.destination import (
     RowAnswer,
     StopError,
 )
-from reverse_etl.google_login import LOGIN_KEYS, check_login, token_request
+from reverse_etl.google_login import LOGIN_KEYS, TOKEN_ADDRESS, check_login, token_request
 from reverse_etl.http import COMMON_KEYS, Call, json_call, trouble_of
 from reverse_etl.members import (
     Identifiers,
@@ -77,6 +77,7 @@ class GoogleCustomerMatch(MemberDestination):
         "are other kinds of list and are not sent.",
     )
     base_url = "https://datamanager.googleapis.com"
+    token_address = TOKEN_ADDRESS
     login_key = "service_account (or refresh_token)"
 
     def __init__(self, connection: Mapping[str, str]) -> None:
@@ -112,7 +113,7 @@ class GoogleCustomerMatch(MemberDestination):
         return True
 
     def _new_token(self) -> str:
-        address, form = token_request(self.connection, SCOPE)
+        address, form = token_request(self.connection, SCOPE, self.token_address)
         response = self._once(Call("POST", address, urlencode(form).encode(), FORM), {})
         if response.status_code in {400, 401, 403}:
             raise StopError(

@@ -152,7 +152,8 @@ class Case:
     `person(n)` are the mapped fields of the nth person, whose row key is `key(n)`; `shown` is how
     the vendor shows them in `members()`, by the field `known_by` (None: by row key). `bad` are
     fields that the vendor refuses (None: it refuses nobody). `told_to_wait` are the headers of a
-    429 and the seconds they stand for.
+    429 and the seconds they stand for. `tries_login` is false where `check()` cannot tell a wrong
+    login without writing.
     """
 
     id: str
@@ -173,6 +174,11 @@ class Case:
     specs: Sequence[Spec] = ()
     key: Callable[[int], str] = lambda n: f"cus_{n}"
     mode: str = "mirror"
+    tries_login: bool = True
+
+    @property
+    def removes(self) -> bool:
+        return self.destination().capabilities.removal
 
     def destination(self, address: str = "http://127.0.0.1:9") -> HttpDestination:
         made = self.type({**self.connection, self.address_key: address})

@@ -5,14 +5,78 @@ import json
 from urllib.parse import parse_qs
 
 import pytest
+from conformance import SECRET, Case, Request, Response
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from platform_audience import CHANGE, UNUSABLE, PlatformAudience, person, shown
 
 from reverse_etl.destination import Batch, RejectError, Row, StopError
 from reverse_etl.destinations import google_customer_match
 from reverse_etl.destinations.google_customer_match import GoogleCustomerMatch
 from reverse_etl.members import sha256
+
+
+class DataManager(PlatformAudience):
+    """An audience, requests that take two looks, and the place where logins come from."""
+
+    email_type = "emailAddress"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[int] = []
+
+    def is_open(self, request: Request) -> bool:
+        return request.path == "/token"
+
+    def answer(self, request: Request) -> Response:
+        if self.is_open(request):
+            return Response(200, {"access_token": self.token, "expires_in": 3599})
+        if request.path == "/v1/requestStatus:retrieve":
+            number = int(request.query["requestId"][0])
+            self.looks[number] += 1
+            status = "SUCCESS" if self.looks[number] > 1 else "PROCESSING"
+            return Response(200, {"requestStatusPerDestination": [{"requestStatus": status}]})
+        if request.method == "GET":
+            return Response(200, {"id": "77"})
+        body = request.json()
+        assert len(body["audienceMembers"]) <= 10_000
+        change = {"ingest": self.add, "remove": self.remove}[request.path.rpartition(":")[2]]
+        for who in body["audienceMembers"]:
+            identifiers = who["userData"]["userIdentifiers"]
+            assert 1 <= len(identifiers) <= 10
+            change({kind: sent for each in identifiers for kind, sent in each.items()})
+        self.looks.append(0)
+        return Response(200, {"requestId": str(len(self.looks) - 1)})
+
+
+def with_refresh_token(connection):
+    """Logs in where it sends to."""
+    destination = GoogleCustomerMatch(connection)
+    destination.token_address = f"{connection['base_url']}/token"
+    return destination
+
+
+CASES = [
+    Case(
+        "google_customer_match",
+        with_refresh_token,
+        DataManager,
+        {
+            "account_id": "123-456-7890",
+            "audience_id": "77",
+            "customer_match_terms": "accepted",
+            "client_id": "client",
+            "client_secret": SECRET,
+            "refresh_token": SECRET,
+        },
+        person,
+        CHANGE,
+        UNUSABLE,
+        shown=shown("emailAddress", "phoneNumber"),
+        renews=True,
+    )
+]
 
 # published: "Format user data" of the Data Manager API, input → formatted
 FORMATTED = [
@@ -244,7 +308,7 @@ def test_a_refusal_keeps_googles_words_apart(google, stand_in):
     assert "a@example.com" not in str(raised.value)
 
 
-def test_a_login_that_expired_is_renewed_once(stand_in, monkeypatch):
+def test_a_login_that_expired_is_renewed_once(stand_in):
     api = Google()
     tokens = iter(("first", "second"))
 
@@ -257,10 +321,8 @@ def test_a_login_that_expired_is_renewed_once(stand_in, monkeypatch):
         return api(asked)
 
     stand_in.says = answer
-    monkeypatch.setattr("reverse_etl.google_login.TOKEN_ADDRESS", f"{stand_in.address}/token")
-    with GoogleCustomerMatch(
-        {**CONNECTION, **REFRESH, "base_url": stand_in.address}
-    ) as destination:
+    connection = {**CONNECTION, **REFRESH, "base_url": stand_in.address}
+    with with_refresh_token(connection) as destination:
         job = destination.send(batch_of(row_of(email="a@example.com")))
     assert job.job_id == "adding:r1"
     assert [asked.path for asked in stand_in.requests].count("/token") == 2

@@ -3,10 +3,43 @@
 import json
 
 import pytest
+from conformance import SECRET, Case, Request, Response
+from platform_audience import PlatformAudience
 
 from reverse_etl.destination import Batch, RetryError, Row, StopError
 from reverse_etl.destinations.linkedin_audiences import LinkedinAudiences
 from reverse_etl.members import sha256
+
+
+class Segment(PlatformAudience):
+    """A DMP segment by its users."""
+
+    email_type = "SHA256_EMAIL"
+
+    def answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            return Response(200, {"id": 55, "type": "USER"})
+        assert request.headers["x-restli-method"] == "BATCH_CREATE"
+        elements = request.json()["elements"]
+        assert len(elements) <= 5_000
+        for element in elements:
+            change = {"ADD": self.add, "REMOVE": self.remove}[element["action"]]
+            change({each["idType"]: each["idValue"] for each in element["userIds"]})
+        return Response(200, {"elements": [{"status": 201} for _ in elements]})
+
+
+CASES = [
+    Case(
+        "linkedin_audiences",
+        LinkedinAudiences,
+        Segment,
+        {"access_token": SECRET, "segment_id": "55"},
+        lambda n: {"email": f"Person{n}@Example.com "},
+        {"email": "new@example.com"},
+        {"email": "nobody"},
+        shown=lambda fields: {"SHA256_EMAIL": sha256(fields["email"].strip().lower())},
+    )
+]
 
 
 @pytest.fixture

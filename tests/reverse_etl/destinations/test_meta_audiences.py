@@ -7,11 +7,49 @@ import os
 from pathlib import Path
 
 import pytest
+from conformance import SECRET, Case, Request, Response
+from platform_audience import CHANGE, UNUSABLE, PlatformAudience, person
 
 from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopError
 from reverse_etl.destinations import meta_audiences
 from reverse_etl.destinations.meta_audiences import MetaAudiences
 from reverse_etl.members import sha256
+
+
+class Graph(PlatformAudience):
+    """A customer list by its multi-key rows."""
+
+    def answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            return Response(200, {"id": "23850", "subtype": "CUSTOM"})
+        payload = request.json()["payload"]
+        assert request.path == "/v25.0/23850/users"
+        assert len(payload["data"]) <= 10_000
+        change = self.remove if request.method == "DELETE" else self.add
+        for row in payload["data"]:
+            change({k: v for k, v in zip(payload["schema"], row, strict=True) if v})
+        return Response(200, {"num_received": len(payload["data"]), "num_invalid_entries": 0})
+
+
+def shown(fields):
+    return {
+        "EMAIL": sha256(fields["email"].strip().lower()),
+        "PHONE": sha256(fields["phone"].replace(" ", "").removeprefix("+")),
+    }
+
+
+CASES = [
+    Case(
+        "meta_audiences",
+        MetaAudiences,
+        Graph,
+        {"access_token": SECRET, "audience_id": "23850"},
+        person,
+        CHANGE,
+        UNUSABLE,
+        shown=shown,
+    )
+]
 
 # published: "Customer Information Parameters" of Meta's documentation, input → expected SHA-256
 PUBLISHED = [

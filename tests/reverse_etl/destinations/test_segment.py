@@ -4,10 +4,62 @@ import base64
 import json
 
 import pytest
+from conformance import SECRET, Case, Request, Response, Vendor
 
 from reverse_etl.destination import Batch, RejectError, Row
 from reverse_etl.destinations.rudderstack import Rudderstack
 from reverse_etl.destinations.segment import MESSAGE_BYTES, Segment
+
+
+class Users(Vendor):
+    """Traits by user; a message that was told before is dropped, and a 200 is all that is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: dict[str, dict[str, object]] = {}
+        self.told: set[str] = set()
+
+    def is_known(self, request: Request) -> bool:
+        login = base64.b64encode(f"{self.token}:".encode()).decode()
+        return request.headers["authorization"] == f"Basic {login}"
+
+    def answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            return Response(200, {"server": "UP"})
+        assert len(request.body) <= 500_000
+        for message in request.json()["batch"]:
+            assert len(json.dumps(message)) <= 32 * 1024
+            if message["messageId"] not in self.told:
+                self.users.setdefault(message["userId"], {}).update(message["traits"])
+            self.told.add(message["messageId"])
+        return Response(200, {"success": True})
+
+    def members(self) -> dict[str, dict[str, object]]:
+        return self.users
+
+
+def person(n):
+    return {"user_id": f"u{n}", "plan": f"free-{n}", "city": f"Zürich-{n}"}
+
+
+CASES = [
+    Case(
+        type_.__module__.rpartition(".")[2],
+        type_,
+        Users,
+        {"write_key": SECRET},
+        person,
+        {"plan": "paid"},
+        {"plan": "x" * MESSAGE_BYTES},
+        known_by="user_id",
+        shown=lambda fields: {name: fields[name] for name in ("plan", "city")},
+        address_key=type_.address_key,
+        login_key="write_key",
+        mode="upsert",
+        tries_login=False,
+    )
+    for type_ in (Segment, Rudderstack)
+]
 
 
 @pytest.fixture(params=[Segment, Rudderstack])

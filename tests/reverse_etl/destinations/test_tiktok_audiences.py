@@ -3,11 +3,44 @@
 import json
 
 import pytest
+from conformance import SECRET, Case, Request, Response
+from platform_audience import CHANGE, UNUSABLE, PlatformAudience, person, shown
 
 from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopError
 from reverse_etl.destinations import tiktok_audiences
 from reverse_etl.destinations.tiktok_audiences import TiktokAudiences
 from reverse_etl.members import sha256
+
+
+class Segments(PlatformAudience):
+    """An audience segment by its mappings; every answer is a 200."""
+
+    email_type = "EMAIL_SHA256"
+    header, login = "access-token", SECRET
+
+    def answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            return Response(200, {"code": 0, "data": {"list": []}})
+        body = request.json()
+        change = {"add": self.add, "delete": self.remove}[body["action"]]
+        for who in body["batch_data"]:
+            ids = zip(body["id_schema"], who, strict=True)
+            change({kind: each["id"] for kind, each in ids if each})
+        return Response(200, {"code": 0, "message": "OK"})
+
+
+CASES = [
+    Case(
+        "tiktok_audiences",
+        TiktokAudiences,
+        Segments,
+        {"access_token": SECRET, "advertiser_id": "7", "audience_id": "99"},
+        person,
+        CHANGE,
+        UNUSABLE,
+        shown=shown("EMAIL_SHA256", "PHONE_SHA256"),
+    )
+]
 
 # published: TikTok's help page "About Customer File audiences", normalised value → SHA-256. Its
 # hash of a phone number is of the digits without the + (which it says is taken as well); the page
