@@ -138,7 +138,8 @@ class HttpDestination(Destination):
 
     def send(self, batch: Batch) -> BatchAnswer | Job:
         answers: dict[str, RowAnswer] = {}
-        status, sent, done, remarks = None, 0, 0, []
+        remarks: list[str] = []
+        status, sent, done = None, 0, 0
         for call in self.calls(batch):
             try:
                 response = self.request(call)
