@@ -46,4 +46,4 @@ class Conversation(HttpDestination):
                     str(error), code=error.code, http_status=error.http_status, maybe_applied=True
                 ) from None
             status, sent, done = response.status_code, sent + len(call.content), done + 1
-            has_written = has_written or call.method != "GET"
+            has_written = has_written or (call.method != "GET" and response.is_success)

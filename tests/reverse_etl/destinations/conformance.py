@@ -137,11 +137,14 @@ def serve(vendor: Vendor) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Spec:
-    """A vendor's published description: its file under the vendor specs, and the paths of it that
-    are called without being in it."""
+    """A vendor's published description: its file under the vendor specs.
+
+    `prefix` is what a called path has before the paths of the file; `missing` are calls, such as
+    `GET /ping`, that the file does not describe although they exist.
+    """
 
     file: str
-    prefix: str = ""  # what of the path called comes before the paths of the file
+    prefix: str = ""
     missing: Sequence[str] = ()
 
 
@@ -199,6 +202,7 @@ class Books:
     case: Case
     destination: HttpDestination
     remote_ids: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     errors: dict[str, RowAnswer] = field(default_factory=dict)
     number: int = 0
 
@@ -214,7 +218,7 @@ class Books:
                 if isinstance(people, Mapping)
                 else "{}",
                 self.remote_ids.get(self.case.key(n)),
-                self.case.key(n) not in self.remote_ids,
+                self.case.key(n) not in self.held,
             )
             for n in people
         ]
@@ -257,7 +261,10 @@ class Books:
             told = answer.rows.get(row.key, RowAnswer())
             if told.error_code:
                 self.errors[row.key] = told
-            elif row.operation == "upsert":
+            elif row.operation == "remove":
+                self.held.discard(row.key)
+            else:
+                self.held.add(row.key)
                 self.remote_ids[row.key] = told.remote_id or row.remote_id or ""
 
     def settled(self, batch: Batch) -> BatchAnswer:

@@ -33,10 +33,18 @@ def folder() -> Path:
 def document(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        return dict(json.loads(text))
+        return dict(json.loads(text, object_hook=without_discriminator))
     # some copies hold control characters, which YAML forbids
     printable = re.sub(r"[\x00-\x08\x0b-\x1f]", "", text)
     return dict(yaml.load(printable, Loader=yaml.CSafeLoader))
+
+
+def without_discriminator(node: dict[str, Any]) -> dict[str, Any]:
+    """One that has no mapping names a schema by its value, and those are not called so; the
+    alternatives are tried all the same."""
+    if isinstance(node.get("discriminator"), dict):
+        del node["discriminator"]
+    return node
 
 
 class Description:
