@@ -3,11 +3,12 @@
 `POST` and `DELETE /{audience}/users`, 10,000 people each; in mode `replace` a session of
 `POST /{audience}/usersreplace`. Multi-key schema: several identifiers of one person in one row.
 
-Read in Meta's documentation: endpoints and session in "Custom Audience Users" and "Custom Audience
-Usersreplace" (Marketing API reference); normalising and hashing in "Customer Information
-Parameters", whose examples the tests use, and in "Customer File Custom Audiences"; error codes in
-"Handling Errors" of the Graph API. From memory: error codes 613 and 800xx as throttling of the
-Marketing API, subcode 33 as an unknown object, what `invalid_entry_samples` holds.
+Read in Meta's documentation: endpoints, session, answers and errors in "Custom Audience Users" and
+"Custom Audience Usersreplace" (Marketing API reference); normalising and hashing in "Customer
+Information Parameters", whose examples the tests use, and in "Customer File Custom Audiences";
+codes in "Handling Errors" of the Graph API and "Rate Limiting" of the Marketing API. On secondary
+pages only: that 80000 to 80014 are throttling. From memory: subcode 33, and that the samples of
+invalid entries quote what was sent (where they do not, nothing is read into them).
 """
 
 import hashlib
@@ -56,8 +57,10 @@ THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80_000, 80_015)})
 TEMPORARY = frozenset({1, 2})
 BAD_LOGIN = frozenset({102, 190})
 NO_PERMISSION = frozenset({3, 10, *range(200, 300)})
-# 33: no such object, or not for this login; 1713230: the audience is blocked by an integrity check
-BAD_AUDIENCE = frozenset({33, 1_713_230})
+# 368: blocked for now as abusive; 2650: the audience does not take this. Subcodes 33: no such object,
+# or not for this login; 1713230: the audience is blocked by an integrity check
+BAD_AUDIENCE = frozenset({368, 2_650})
+BAD_AUDIENCE_SUBCODES = frozenset({33, 1_713_230})
 
 
 class MetaAudiences(MemberDestination):
@@ -252,10 +255,10 @@ def _trouble(error: Mapping[str, Any], response: httpx.Response) -> DestinationE
             code=code,
             http_status=status,
         )
-    if subcode in BAD_AUDIENCE:
+    if number in BAD_AUDIENCE or subcode in BAD_AUDIENCE_SUBCODES:
         return StopError(
-            f"{said}: the audience in connection.audience_id is unknown to this login, or blocked "
-            "in the Audience Manager",
+            f"{said}: the audience in connection.audience_id is unknown to this login, blocked, or "
+            "no customer list; look at it in the Audience Manager",
             code=code,
             http_status=status,
         )

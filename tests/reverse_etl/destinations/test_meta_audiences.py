@@ -212,6 +212,7 @@ def test_invalid_entries_are_put_on_rows_where_meta_lets_us(meta, stand_in, said
         (401, {"code": 190}, StopError, "meta_190"),
         (403, {"code": 200}, StopError, "meta_200"),
         (400, {"code": 100, "error_subcode": 1713230}, StopError, "meta_100"),
+        (400, {"code": 2650}, StopError, "meta_2650"),
         (400, {"code": 100}, RejectError, "meta_100"),
         (200, {"code": 100}, RejectError, "meta_100"),
     ],
