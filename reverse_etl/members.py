@@ -118,7 +118,7 @@ def difference(old: Identifiers, now: Identifiers) -> Identifiers:
 
 def remembered(*sent: Identifiers) -> str:
     """A `remote_id`."""
-    return json.dumps(sent, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([who for who in sent if who], ensure_ascii=False, separators=(",", ":"))
 
 
 def recalled(remote_id: str | None) -> Sequence[Identifiers]:
