@@ -99,6 +99,7 @@ def serve(vendor: Vendor) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         timeout = 10
 
         def take(self) -> None:

@@ -199,18 +199,15 @@ def test_a_body_stays_within_what_the_vendor_takes(
     case: Case, vendor: Vendor, books: Books
 ) -> None:
     limits = books.destination.capabilities
-    long_text = "ü" * 2_000
-    row = case.person(0) | dict.fromkeys(case.change, long_text)
-    bytes_a_row = len(json.dumps(row, ensure_ascii=False).encode()) + limits.row_overhead + 1
-    rows = limits.max_rows
-    if limits.max_bytes is not None:
-        rows = min(rows, int(limits.max_bytes * 0.98) // bytes_a_row)
-    rows = min(rows, 20_000)
-    batch = books.batch(
-        {n: case.person(n) | dict.fromkeys(case.change, long_text) for n in range(rows)}
-    )
+    if limits.max_bytes is None:
+        pytest.skip(f"{case.id} has no limit in bytes")
+    # packed as the engine packs: the fields as JSON, and row_overhead beside them
+    change = dict.fromkeys(case.change, "ü" * 2_000)
+    row = json.dumps(case.person(0) | change, ensure_ascii=False, separators=(",", ":")).encode()
+    rows = int(limits.max_bytes * 0.98) // (len(row) + limits.row_overhead + 1)
+    batch = books.batch({n: case.person(n) | change for n in range(min(rows, limits.max_rows))})
     for body in books.destination.bodies(batch):
-        assert limits.max_bytes is None or len(body.content.encode()) <= limits.max_bytes
+        assert len(body.content.encode()) <= limits.max_bytes
 
 
 def test_making_one_and_checking_it_changes_nothing(
