@@ -9,6 +9,8 @@ import httpx
 from reverse_etl.destination import Row
 
 Item = TypeVar("Item")
+# no vendor's own id begins so
+IDENTITY = "="
 
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
@@ -47,6 +49,21 @@ def text_of(value: Any) -> str:
 def is_removal(rows: Sequence[Row]) -> bool:
     """Whether a batch of one operation (`Capabilities.one_operation`) takes people out."""
     return any(row.operation == "remove" for row in rows)
+
+
+def by_identity(value: str) -> str:
+    """A `remote_id` that stands in for the vendor's own id until one is answered."""
+    return f"{IDENTITY}{value}"
+
+
+def has_own_id(row: Row) -> bool:
+    """Whether the vendor's own id of a row is known."""
+    return bool(row.remote_id) and not str(row.remote_id).startswith(IDENTITY)
+
+
+def address_of(row: Row) -> str:
+    """The vendor's own id of a row, else what identifies it there, at worst its key."""
+    return (row.remote_id or row.key).removeprefix(IDENTITY)
 
 
 def in_parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

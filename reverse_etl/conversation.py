@@ -2,10 +2,20 @@
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
+from typing import Any
 
 import httpx
 
-from reverse_etl.destination import Batch, BatchAnswer, Job, RetryError, RowAnswer, StopError
+from reverse_etl.answers import body_of
+from reverse_etl.destination import (
+    Batch,
+    BatchAnswer,
+    Job,
+    RejectError,
+    RetryError,
+    RowAnswer,
+    StopError,
+)
 from reverse_etl.http import Call, HttpDestination
 
 # yields requests, is sent their responses, and returns what they said of single rows
@@ -21,6 +31,15 @@ class Conversation(HttpDestination):
 
     def send(self, batch: Batch) -> BatchAnswer | Job:
         return self.talk(self.steps(batch))
+
+    def look(self, path: str) -> dict[str, Any]:
+        """What a job says of itself. RejectError for one that is gone: then its rows are sent again."""
+        try:
+            return body_of(self.request(Call("GET", path)))
+        except StopError as error:
+            if error.http_status not in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+                raise
+            raise RejectError("the job is gone, and with it its answer", code="job_gone") from None
 
     def talk(self, steps: Steps) -> BatchAnswer | Job:
         """Make the requests of `steps` one by one; what they return is the answer."""

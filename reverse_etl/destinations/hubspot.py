@@ -18,7 +18,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import httpx
 
-from reverse_etl.answers import body_of, fields_of, is_removal, items_of, text_of
+from reverse_etl.answers import (
+    address_of,
+    body_of,
+    by_identity,
+    fields_of,
+    has_own_id,
+    is_removal,
+    items_of,
+    text_of,
+)
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
     Batch,
@@ -37,7 +46,6 @@ CONTACTS = "/crm/objects/2026-03/contacts"
 READ = f"{CONTACTS}/batch/read"
 LISTS = "/crm/lists/2026-03"
 NOT_THERE = "OBJECT_NOT_FOUND"
-BY_PROPERTY = "="
 
 
 class HubSpot(Conversation):
@@ -76,8 +84,8 @@ class HubSpot(Conversation):
     def calls(self, batch: Batch) -> Sequence[Call]:
         if is_removal(batch.rows):
             return self._removals(batch.rows)
-        known = [row for row in batch.rows if _has_record_id(row)]
-        new = [row for row in batch.rows if not _has_record_id(row)]
+        known = [row for row in batch.rows if has_own_id(row)]
+        new = [row for row in batch.rows if not has_own_id(row)]
         return [self._update(known)] * bool(known) + [self._upsert(new)] * bool(new)
 
     def steps(self, batch: Batch) -> Steps:
@@ -108,7 +116,7 @@ class HubSpot(Conversation):
     def addresses(self, batch: Batch) -> Mapping[str, str]:
         """Record ids come with the answer only; until then a contact is known by its id property."""
         return {
-            row.key: row.remote_id or f"{BY_PROPERTY}{self._identity(row)}"
+            row.key: row.remote_id or by_identity(self._identity(row))
             for row in batch.rows
             if row.operation == "upsert"
         }
@@ -164,18 +172,18 @@ class HubSpot(Conversation):
         if self._mark:
             inputs = [
                 {
-                    "id": _address(row),
-                    **({} if _has_record_id(row) else {"idProperty": self._id_property}),
+                    "id": address_of(row),
+                    **({} if has_own_id(row) else {"idProperty": self._id_property}),
                     "objectWriteTraceId": row.key,
                     "properties": {self._mark: "false"},
                 }
                 for row in rows
             ]
             calls.append(json_call("POST", f"{CONTACTS}/batch/update", {"inputs": inputs}))
-        ids = [_address(row) for row in rows if _has_record_id(row)]
+        ids = [address_of(row) for row in rows if has_own_id(row)]
         if self._list and ids:
             calls.append(self._members(remove=ids))
-        if self._list and (unnamed := [row for row in rows if not _has_record_id(row)]):
+        if self._list and (unnamed := [row for row in rows if not has_own_id(row)]):
             calls.append(self._look_up(unnamed))
         return calls
 
@@ -185,7 +193,7 @@ class HubSpot(Conversation):
             READ,
             {
                 "idProperty": self._id_property,
-                "inputs": [{"id": _address(row)} for row in rows],
+                "inputs": [{"id": address_of(row)} for row in rows],
                 "properties": [],
                 "propertiesWithHistory": [],
             },
@@ -234,12 +242,3 @@ class HubSpot(Conversation):
                 )
             found |= dict.fromkeys(mine, told)
         return found
-
-
-def _has_record_id(row: Row) -> bool:
-    return bool(row.remote_id) and not str(row.remote_id).startswith(BY_PROPERTY)
-
-
-def _address(row: Row) -> str:
-    """The record id, or the value of the id property where no id was ever answered."""
-    return (row.remote_id or row.key).removeprefix(BY_PROPERTY)

@@ -117,14 +117,13 @@ class Klaviyo(Conversation):
         return {}
 
     def collect(self, batch: Batch, job_id: str) -> BatchAnswer | None:
-        job = _job(body_of(self.request(Call("GET", f"{JOBS}/{job_id}"))))["attributes"]
+        job = _job(self.look(f"{JOBS}/{job_id}"))["attributes"]
         if job["status"] in {"queued", "processing"}:
             return None
         if job["status"] != "complete":
-            raise RetryError(
-                f"Klaviyo ended the import job as {job['status']}",
-                code=f"job_{job['status']}",
-                maybe_applied=True,
+            # a batch that is refused is sent again in halves, which is what is wanted here
+            raise RejectError(
+                f"Klaviyo ended the import job as {job['status']}", code=f"job_{job['status']}"
             )
         answer = self.talk(self._errors(batch, job_id, int(job.get("failed_count") or 0)))
         return answer if isinstance(answer, BatchAnswer) else None
