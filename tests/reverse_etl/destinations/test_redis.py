@@ -18,7 +18,7 @@ from reverse_etl.destinations.redis import Redis
 from reverse_etl.redis_scripts import TICKET
 
 redis = pytest.importorskip("redis", reason="pip install 'mainstem[redis]'")
-PASSWORD = "p@ss/word"  # noqa: S105
+PASSWORD = "p@ss/word"
 
 
 @pytest.fixture(scope="module")
