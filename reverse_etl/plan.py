@@ -62,6 +62,14 @@ def make(
     """
     attach(con, sync, published)
     try:
+        write(con, sync, run)
+    finally:
+        con.execute(f"DETACH {PUBLISHED}")
+
+
+def write(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun | None = None) -> None:
+    """The same where the published tables are attached already, as `published`."""
+    try:
         columns = _columns(con, sync)
         con.execute(
             _plan_sql(sync, columns),
@@ -81,14 +89,14 @@ def make(
             f"published file ({type(error).__name__}): look at {sync.audience_id} and at "
             "config.meta.sync.fields"
         ) from None
-    finally:
-        con.execute(f"DETACH {PUBLISHED}")
 
 
-def attach(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> None:
+def attach(
+    con: duckdb.DuckDBPyConnection, sync: Sync, published: Path, name: str = PUBLISHED
+) -> None:
     """Attach the published file read-only; raises PlanError if it is not there or is locked."""
     try:
-        con.execute(f"ATTACH {quoting.text(str(published))} AS {PUBLISHED} (READ_ONLY)")
+        con.execute(f"ATTACH {quoting.text(str(published))} AS {name} (READ_ONLY)")
     except duckdb.Error as error:
         hint = "does not exist" if not published.exists() else f"opens not ({type(error).__name__})"
         raise PlanError(
@@ -109,8 +117,8 @@ def no_longer_allowed(
             SELECT DISTINCT batch_number FROM planned_rows p
             JOIN sync_batches b USING (sync_run_id, batch_number)
             WHERE sync_run_id = $run AND b.status = 'sent' AND p.kind <> 'remove'
-              AND (p.customer_id NOT IN ({_granted_sql()})
-                   OR p.customer_id IN ({_held_out_sql()}))
+              AND (p.customer_id NOT IN ({granted_sql()})
+                   OR p.customer_id IN ({held_out_sql()}))
             ORDER BY ALL""",
             {
                 "run": run.sync_run_id,
@@ -124,12 +132,19 @@ def no_longer_allowed(
     return [number for (number,) in rows]
 
 
-def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
+def key_sql(con: duckdb.DuckDBPyConnection, sync: Sync, database: str) -> str:
+    """The row key as SQL over the audience `a` and golden_customers `g`. Raises PlanError."""
+    return _source(sync.row_key, _columns(con, sync, database))[0]
+
+
+def _columns(
+    con: duckdb.DuckDBPyConnection, sync: Sync, database: str = PUBLISHED
+) -> Columns:
     """The columns at hand; raises PlanError for a relation or a column that is not there."""
     rows = con.execute(
         "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
         "WHERE database_name = ? ORDER BY ALL",
-        [PUBLISHED],
+        [database],
     ).fetchall()
     relations: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, column, data_type in rows:
@@ -152,14 +167,16 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     return columns
 
 
-def _granted_sql() -> str:
+def granted_sql() -> str:
+    """Customers whose decision in force for ($purpose, $channel) is `granted`."""
     return f"""SELECT customer_id FROM {CONSENTS_TABLE}
                 WHERE purpose = $purpose AND channel = $channel AND status = 'granted'
                   AND customer_id IS NOT NULL"""
 
 
-def _held_out_sql() -> str:
-    return f"""SELECT unit_id FROM {ASSIGNMENTS_TABLE}
+def held_out_sql(columns: str = "unit_id") -> str:
+    """Customers in the control arm of a running experiment of $audience."""
+    return f"""SELECT {columns} FROM {ASSIGNMENTS_TABLE}
                 JOIN {EXPERIMENTS_TABLE} USING (experiment_id)
                 WHERE variant = 'control' AND is_running AND kind = 'audience_holdout'
                   AND experiment_id IN (SELECT experiment_id FROM {DEFINITIONS_TABLE}
@@ -171,10 +188,10 @@ def _plan_sql(sync: Sync, columns: Columns) -> str:
     return f"""
 CREATE OR REPLACE TEMP TABLE plan AS
 WITH granted AS (
-    SELECT DISTINCT customer_id FROM ({_granted_sql()})
+    SELECT DISTINCT customer_id FROM ({granted_sql()})
 ),
 held_out AS (
-    SELECT DISTINCT unit_id AS customer_id FROM ({_held_out_sql()})
+    SELECT DISTINCT unit_id AS customer_id FROM ({held_out_sql()})
 ),
 merged AS (
     SELECT DISTINCT from_customer_id AS customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
