@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reverse_etl import destinations
+from reverse_etl import destinations, rhythms
 from reverse_etl.connection import holds_literal
 from reverse_etl.destination import Capabilities
 
@@ -18,7 +18,10 @@ SYNC_KEYS = (
     "mode",
     "batch_rows",
     "connection",
+    "schedule",
+    "checks",
 )
+CHECK_KEYS = ("rejected_percent",)
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
 AUDIENCES = "audiences"
@@ -44,7 +47,8 @@ class Sync:
 
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
-    resolved values.
+    resolved values. `schedule` is one of rhythms.EVERY or a cron string; a check warns above
+    `rejected_percent` (0..100) of refused rows.
     """
 
     name: str
@@ -61,6 +65,8 @@ class Sync:
     mode: str
     batch_rows: int
     connection: Mapping[str, str] = field(repr=False)
+    schedule: str = rhythms.DEFAULT
+    rejected_percent: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,13 @@ def _read_one(
         )
         batch_rows = batch_rows or capabilities.default_rows
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
+    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
+    if not rhythms.is_schedule(schedule):
+        problem(
+            "sync.schedule",
+            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
+        )
+    rejected_percent = _rejected_percent(declared.get("checks"), problem)
     if audience:
         columns = _known_columns(audience, manifest)
         for target, column in {"": row_key, **fields}.items():
@@ -174,8 +187,26 @@ def _read_one(
         mode=mode,
         batch_rows=int(batch_rows or 1),
         connection=connection,
+        schedule=schedule,
+        rejected_percent=rejected_percent,
     )
     return sync, found
+
+
+def _rejected_percent(checks: Any, problem: Any) -> float:
+    """`checks.rejected_percent`, 1 where nothing is said."""
+    if checks is None:
+        return Sync.rejected_percent
+    if not isinstance(checks, dict):
+        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
+        return Sync.rejected_percent
+    for key in checks.keys() - set(CHECK_KEYS):
+        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
+    percent = checks.get("rejected_percent", Sync.rejected_percent)
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
+        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
+        return Sync.rejected_percent
+    return float(percent)
 
 
 def _audience(
