@@ -81,13 +81,18 @@ def read(manifest: Mapping[str, Any]) -> Syncs:
     problems: list[Problem] = []
     exposures = manifest.get("exposures", {}).values()
     for exposure in sorted(exposures, key=lambda exposure: str(exposure["name"])):
-        if "sync" not in _meta(exposure):
+        if not is_sync(exposure):
             continue
         sync, found = _read_one(exposure, manifest)
         problems += found
         if sync is not None:
             syncs.append(sync)
     return Syncs(tuple(syncs), tuple(problems))
+
+
+def is_sync(exposure: Mapping[str, Any]) -> bool:
+    """Whether an exposure of a manifest declares a sync, rightly or not."""
+    return "sync" in _meta(exposure)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -137,9 +137,7 @@ def key_sql(con: duckdb.DuckDBPyConnection, sync: Sync, database: str) -> str:
     return _source(sync.row_key, _columns(con, sync, database))[0]
 
 
-def _columns(
-    con: duckdb.DuckDBPyConnection, sync: Sync, database: str = PUBLISHED
-) -> Columns:
+def _columns(con: duckdb.DuckDBPyConnection, sync: Sync, database: str = PUBLISHED) -> Columns:
     """The columns at hand; raises PlanError for a relation or a column that is not there."""
     rows = con.execute(
         "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "

@@ -33,6 +33,7 @@ OF_CUSTOMERS = {
 class Planned:
     """What the next run would do with a row, and why; `owner` has the key of a duplicate."""
 
+    customer_id: str
     row_key: str
     kind: str
     reason: str | None
@@ -43,6 +44,7 @@ class Planned:
 class Row:
     """A row of the ledger's `sync_state`."""
 
+    customer_id: str
     row_key: str
     status: str
     is_held: bool
@@ -98,10 +100,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Consent:
-    """Decisions of a customer, newest first, and what else they granted (`purpose by channel`)."""
+    """Decisions of a customer, the one in force first, and everything that they granted (`purpose
+    by channel`)."""
 
+    is_granted: bool
     decisions: tuple[Decision, ...]
-    other_grants: tuple[str, ...]
+    grants: tuple[str, ...]
 
     @property
     def in_force(self) -> Decision | None:
@@ -186,7 +190,7 @@ def _miniature(
 def _planned(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Planned, ...]:
     rows = con.execute(
         f"""
-        SELECT p.row_key, p.kind, p.reason, owner.customer_id
+        SELECT p.customer_id, p.row_key, p.kind, p.reason, owner.customer_id
         FROM plan p
         LEFT JOIN plan owner
             ON p.reason = 'duplicate_row_key' AND owner.customer_id <> p.customer_id
@@ -201,7 +205,7 @@ def _planned(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Planned,
 def _rows(con: duckdb.DuckDBPyConnection, sync: Sync) -> tuple[Row, ...]:
     rows = con.execute(
         f"""
-        SELECT row_key, status, is_held, attempts, last_error_code, last_error, first_failed_at,
+        SELECT customer_id, row_key, status, is_held, attempts, last_error_code, last_error, first_failed_at,
             synced_at
         FROM sync_state WHERE sync_name = ? AND customer_id IN (FROM former)
         ORDER BY is_held DESC, synced_at DESC NULLS LAST, row_key LIMIT {SHOWN}""",
@@ -267,10 +271,15 @@ def _consent(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> Co
         ORDER BY is_in_force DESC, c.consented_at DESC, c.consent_id LIMIT {SHOWN}""",
         {"customer": customer_id, "purpose": sync.consent_purpose, "channel": sync.channel},
     ).fetchall()
-    others = con.execute(
+    grants = con.execute(
         f"""
         SELECT DISTINCT purpose || ' by ' || channel FROM {plan.CONSENTS_TABLE}
         WHERE customer_id = ? AND status = 'granted' ORDER BY ALL""",
         [customer_id],
     ).fetchall()
-    return Consent(tuple(Decision(*row) for row in decisions), tuple(name for (name,) in others))
+    names = tuple(name for (name,) in grants)
+    return Consent(
+        is_granted=f"{sync.consent_purpose} by {sync.channel}" in names,
+        decisions=tuple(Decision(*row) for row in decisions),
+        grants=names,
+    )

@@ -34,9 +34,7 @@ def build(syncs: Sequence[Sync]) -> list[Any]:
     @dg.multi_asset_check(
         name="check_syncs",
         specs=[
-            dg.AssetCheckSpec(
-                name, asset=key, additional_deps=LEDGER_KEYS, description=description
-            )
+            dg.AssetCheckSpec(name, asset=key, additional_deps=LEDGER_KEYS, description=description)
             for key in by_key
             for name, description in CHECKS.items()
         ],
@@ -69,7 +67,10 @@ def _answer(
             passed = share.share * 100 <= sync.rejected_percent
             metadata = {"rows_rejected": share.rejected, "share": share.share}
         case "fresh":
-            succeeded, due = _last_success(context, con, sync), rhythms.due_since(sync.schedule, now)
+            succeeded, due = (
+                _last_success(context, con, sync),
+                rhythms.due_since(sync.schedule, now),
+            )
             passed = succeeded is not None and succeeded >= due
             metadata = {
                 "last_success": str(succeeded or "never"),

@@ -23,7 +23,9 @@ TELL_EVERY = 2.0
 class SyncConfig(dg.Config):  # type: ignore[misc]
     """How one run of a sync differs from every other; what `mainstem sync` has as options."""
 
-    resume: bool = Field(False, description="Finish what an interrupted run left; plan nothing new.")
+    resume: bool = Field(
+        False, description="Finish what an interrupted run left; plan nothing new."
+    )
     full: bool = Field(False, description="Send everything again.")
     accept: bool = Field(False, description="Let what a guard blocked through, once.")
 
