@@ -83,6 +83,7 @@ def read(home: Home, what: str, sync: Sync) -> Trace:
     text = what.strip()
     with read_published(home.published) as con:
         found_as, customers, retired = find_customers(con, text)
+        found: trace.Standing | None
         if customers:
             road, found = _road(home, con, sync, text, found_as, customers[0], retired)
         else:

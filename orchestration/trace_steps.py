@@ -97,8 +97,10 @@ def no_source(
         [text],
     ).fetchall()
     if erased:
-        ((reason, at),) = erased
-        gone = Step("source", MISSING, f"was a customer until {at(at)}: {reason}", next="nothing")
+        ((reason, erased_at),) = erased
+        gone = Step(
+            "source", MISSING, f"was a customer until {at(erased_at)}: {reason}", next="nothing"
+        )
         return gone, unasked("identity")
     details = [f"failed to load: {name}: {error}" for name, error in _failed_loads(con)]
     step = "`mainstem sources` shows what is loaded, and how fresh; is their source among it?"

@@ -7,7 +7,7 @@ million members, and says what a run would say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from reverse_etl import ledger, plan, quoting
-from reverse_etl.declarations import Sync
+from reverse_etl.declarations import GOLDEN, Sync
 
 FILE = "published_file"
 SHOWN = 5
@@ -147,7 +147,7 @@ def _miniature(
         plan.attach(con, sync, published, name=FILE)
         con.execute(f"ATTACH ':memory:' AS {plan.PUBLISHED}")
         key, audience = plan.key_sql(con, sync, FILE), (sync.audience_schema, sync.audience_table)
-        golden = quoting.name(FILE, "marts", plan.GOLDEN)
+        golden = quoting.name(FILE, "marts", GOLDEN)
         members = f"{quoting.name(FILE, *audience)} a LEFT JOIN {golden} g USING (customer_id)"
         con.execute(
             f"""

@@ -20,7 +20,7 @@ GROUP = "syncs"
 TELL_EVERY = 2.0
 
 
-class SyncConfig(dg.Config):  # type: ignore[misc]
+class SyncConfig(dg.Config):
     """How one run of a sync differs from every other; what `mainstem sync` has as options."""
 
     resume: bool = Field(

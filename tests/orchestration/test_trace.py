@@ -1,0 +1,523 @@
+"""Why is this person not in the email tool: one test for each way of being missing.
+
+A small published file, a ledger that a real run wrote against a real receiver, and the page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion import ledger as loads
+from orchestration import lock, trace
+from orchestration import trace_steps as steps
+from orchestration.home import Home
+from reverse_etl import engine, projection
+from reverse_etl.declarations import Sync
+from reverse_etl.engine import RetryPolicy
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "buyers_to_mail"
+SQL = 'select customer_id from "mainstem"."marts"."customer_360" where revenue >= 100'
+TABLES = f"""
+    create schema ops; create schema canonical; create schema identity; create schema marts;
+    create schema audiences; create schema reverse_etl;
+    create table ops.loads (source varchar, table_name varchar, status varchar, error varchar);
+    create table canonical.contacts (contact_key varchar, source_system varchar,
+        source_record_id varchar, email varchar, is_deleted boolean, loaded_at timestamp);
+    create table canonical.consents (consent_id varchar, identifier_type varchar,
+        identifier_value varchar, purpose varchar, channel varchar, status varchar,
+        consented_at timestamp, valid_from timestamp, valid_to timestamp);
+    create table canonical.experiments as select 'mails' as experiment_id,
+        'audience_holdout' as kind, true as is_running;
+    create table canonical.experiment_assignments (experiment_id varchar, unit_id varchar,
+        variant varchar, assigned_at timestamp);
+    create table identity.crosswalk (node_key varchar, customer_id varchar);
+    create table identity.resolve_forward (customer_id varchar, current_customer_id varchar);
+    create table identity.history (event varchar, from_customer_id varchar,
+        to_customer_id varchar, reason varchar, changed_at timestamp);
+    create table identity.identifiers (node_key varchar, identifier_type varchar,
+        identifier_value varchar, is_blocked boolean, blocked_reason varchar);
+    create table identity.normalised_values (identifier_type varchar, given_value varchar,
+        identifier_value varchar, is_only_reading boolean);
+    create table marts.golden_customers (customer_id varchar, email varchar, first_name varchar);
+    create table marts.customer_360 (customer_id varchar, revenue double);
+    create table marts.customer_identifiers (customer_id varchar, identifier_type varchar,
+        identifier_value varchar);
+    create table marts.customer_consents (customer_id varchar, purpose varchar, channel varchar,
+        status varchar, consented_at timestamp, consent_id varchar);
+    create table audiences.aud_buyers (customer_id varchar);
+    create table audiences.membership (audience_id varchar, customer_id varchar,
+        entered_at timestamp);
+    create table audiences.membership_history (audience_id varchar, customer_id varchar,
+        changed_at timestamp, change varchar, is_member boolean, related_customer_id varchar,
+        reason varchar);
+    create table audiences.definitions as select 'aud_buyers' as audience_id,
+        'Buyers' as description, 'crm' as owner, 'marketing' as consent_purpose,
+        'mails' as experiment_id, null::bigint as max_size, 'aud_buyers.sql' as declared_in,
+        '{SQL}' as sql, timestamp '2026-03-01' as booked_at,
+        []::struct(name varchar, sql varchar)[] as views;
+"""
+
+
+@dataclass
+class Person:
+    """Somebody whom a source named; what is None is not there."""
+
+    email: str | None = "?"
+    revenue: float = 200
+    consent: str | None = "granted"
+    until: str | None = None
+    is_held_out: bool = False
+    was_member: bool = False
+
+
+@dataclass
+class World:
+    """A home with a published file of `people`, and a sync that sends buyers to `receiver`."""
+
+    home: Home
+    url: str
+    bad_keys: set[str] = field(default_factory=set)
+    people: dict[str, Person] = field(default_factory=dict)
+    more: list[str] = field(default_factory=list)
+    sync: Sync = field(init=False)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.sync = Sync(
+            name=NAME, path="models/_exposures.yml", destination="webhook", channel="email",
+            audience_id="aud_buyers", audience_schema="audiences", audience_table="aud_buyers",
+            consent_purpose="marketing", row_key="customer_id",
+            fields=(("email", "email"), ("name", "first_name")), required=("email",),
+            mode="mirror", batch_rows=10,
+            connection={"url": "${URL}", "secret": "${SECRET}"},
+        )  # fmt: skip
+
+    def publish(self) -> None:
+        new = self.home.published.with_suffix(".new")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        with duckdb.connect(str(new)) as con:
+            con.execute(TABLES)
+            for who, person in self.people.items():
+                self._add(con, who, person)
+            for statement in self.more:
+                con.execute(statement)
+            projection.write(con, self.home.sync_ledger)
+        new.rename(self.home.published)
+
+    @staticmethod
+    def _add(con: duckdb.DuckDBPyConnection, who: str, person: Person) -> None:
+        email = f"{who}@example.com" if person.email == "?" else person.email
+        address = f"{who}@example.com"
+        rows: list[tuple[str, list[Any]]] = [
+            ("canonical.contacts", [f"shop:{who}", "shop", who, email, False, "2026-02-01"]),
+            ("identity.crosswalk", [f"shop:{who}", f"cus_{who}"]),
+            ("identity.resolve_forward", [f"cus_{who}", f"cus_{who}"]),
+            ("identity.identifiers", [f"shop:{who}", "email", address, False, None]),
+            ("identity.normalised_values", ["email", address, address, True]),
+            ("marts.golden_customers", [f"cus_{who}", email, who]),
+            ("marts.customer_360", [f"cus_{who}", person.revenue]),
+            ("marts.customer_identifiers", [f"cus_{who}", "email", address]),
+        ]
+        if person.revenue >= 100:
+            rows.append(("audiences.aud_buyers", [f"cus_{who}"]))
+            rows.append(("audiences.membership", ["aud_buyers", f"cus_{who}", "2026-02-02"]))
+        if person.was_member:
+            change = ["exited", False, None, "not selected any more"]
+            rows.append(
+                (
+                    "audiences.membership_history",
+                    ["aud_buyers", f"cus_{who}", "2026-02-20", *change],
+                )
+            )
+        if person.consent:
+            decision = ["marketing", "email", person.consent, "2026-01-05"]
+            rows.append(
+                (
+                    "canonical.consents",
+                    [f"forms:{who}", "email", address, *decision, "2026-01-05", person.until],
+                )
+            )
+            if person.until is None:
+                rows.append(("marts.customer_consents", [f"cus_{who}", *decision, f"forms:{who}"]))
+        if person.is_held_out:
+            arm = ["mails", f"cus_{who}", "control", "2026-02-03"]
+            rows.append(("canonical.experiment_assignments", arm))
+        for table, values in rows:
+            con.execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)
+
+    def run(self, url: str | None = None) -> engine.SyncResult:
+        """A run of the sync as `mainstem run` does it: publish, send, publish what was done."""
+        self.publish()
+        self.runs += 1
+        result = engine.run(
+            self.sync,
+            published=self.home.published,
+            ledger=self.home.sync_ledger,
+            run_id=f"run_{self.runs}",
+            env={"URL": url or self.url, "SECRET": "s" * 32},
+            now=datetime(2026, 3, self.runs),
+            policy=RetryPolicy(tries=1, first_wait=0.01),
+        )
+        self.publish()
+        return result
+
+    def trace(self, what: str) -> trace.Trace:
+        return trace.read(self.home, what, self.sync)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    bad_keys: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_POST(self) -> None:
+            rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["rows"]
+            results = [
+                {
+                    "key": row["key"],
+                    "status": "error",
+                    "code": "bounced",
+                    "error": "no such mailbox",
+                }
+                for row in rows
+                if row["key"] in bad_keys
+            ]
+            body = json.dumps({"results": results}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    home = Home(root=tmp_path / "project", data=tmp_path / "home")
+    (home.dbt_project).mkdir(parents=True)
+    yield World(home, f"http://127.0.0.1:{server.server_port}/", bad_keys)
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=10)
+
+
+def step(found: trace.Trace, name: str) -> steps.Step:
+    (one,) = (step for step in found.steps if step.name == name)
+    return one
+
+
+def test_who_is_there_passed_every_step(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    found = world.trace("ann@example.com")
+    assert found.is_there
+    assert found.first_missing is None
+    assert [one.state for one in found.steps] == ["passed"] * 7
+    assert found.answer == "is there: webhook holds cus_ann, as of 2026-03-01 00:00"
+    assert "upsert ok" in step(found, "destination").details[0]
+    assert "2026-01-05 00:00 (forms:ann)" in step(found, "consent").what
+
+
+def test_an_email_of_nobody(world: World) -> None:
+    world.more.append("insert into ops.loads values ('crm', 'contacts', 'failed', 'no such file')")
+    world.run()
+    found = world.trace("who@example.com")
+    assert (found.first_missing, found.customer_id) == ("source", None)
+    assert step(found, "source").details == ("failed to load: crm.contacts: no such file",)
+    assert {one.state for one in found.steps[1:]} == {"not asked"}
+
+
+def test_a_row_that_loading_refused(world: World) -> None:
+    world.run()
+    world.home.warehouse.parent.mkdir(parents=True)
+    with duckdb.connect(str(world.home.warehouse)) as con:
+        loads.ensure(con, [])
+        con.execute(
+            "insert into ops.loads (load_id, source, table_name, origin, status)"
+            " values ('l', 'crm', 'contacts', 'crm/contacts.csv', 'loaded')"
+        )
+        con.execute(
+            "insert into ops.quarantine (load_id, row_number, source, table_name, reason, raw)"
+            " values ('l', 7, 'crm', 'contacts', 'is no date', 'K-1,Who@example.com,31.31.2026')"
+        )
+    found = world.trace("who@example.com")
+    assert found.answer == "is missing at source: it came, but in rows that were refused"
+    assert "crm.contacts, crm/contacts.csv, row 7: is no date" in step(found, "source").details[0]
+    assert "mainstem quarantine explain crm.contacts" in str(found.next)
+    with lock.hold(world.home.lock, "a test"):
+        busy = world.trace("who@example.com")
+    assert "is being written" in step(busy, "source").details[0]
+
+
+def test_a_record_that_is_deleted_or_not_resolved_yet(world: World) -> None:
+    contact = (
+        "insert into canonical.contacts values ('crm:1', 'crm', '1', 'who@example.com', {}, null)"
+    )
+    world.more.append(contact.format("true"))
+    world.run()
+    assert "crm:1 is marked as deleted" in world.trace("who@example.com").answer
+    world.more[0] = contact.format("false")
+    world.publish()
+    found = world.trace("Who@Example.com")
+    assert (found.first_missing, found.next) == (
+        "identity",
+        "`mainstem run`; if it ran, look at what failed in it",
+    )
+
+
+def test_a_visitor_is_no_customer(world: World) -> None:
+    world.more += [
+        "insert into identity.crosswalk values ('anon:a', 'cus_anon')",
+        "insert into identity.resolve_forward values ('cus_anon', 'cus_anon')",
+    ]
+    world.run()
+    found = world.trace("anon:a")
+    assert (found.first_missing, step(found, "identity").state) == ("source", "missing")
+
+
+def test_not_in_the_audience_names_the_condition(world: World) -> None:
+    world.people["ann"] = Person(revenue=30)
+    world.run()
+    found = world.trace("cus_ann")
+    assert found.answer == "is missing at audience: not in aud_buyers"
+    assert step(found, "audience").details == ("fails: revenue >= 100 (revenue is 30.0)",)
+    assert found.next is not None
+    assert "mainstem audience preview aud_buyers --customer cus_ann" in found.next
+
+
+def test_who_left_the_audience_was_removed(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    world.people["ann"] = Person(revenue=30, was_member=True)
+    world.publish()
+    before = world.trace("cus_ann")
+    assert before.is_there
+    assert before.answer.endswith("the next run removes them")
+    world.run()
+    after = world.trace("cus_ann")
+    assert not after.is_there
+    assert after.answer == (
+        "is missing at audience: left aud_buyers on 2026-02-20 00:00 (not selected any more)"
+    )
+    assert step(after, "destination").details[0] == "was there until 2026-03-02 00:00"
+
+
+@pytest.mark.parametrize(
+    ("consent", "until", "words"),
+    [
+        (None, None, "no decision about marketing by email has ever come in"),
+        ("withdrawn", None, "withdrawn on 2026-01-05 00:00 (forms:ann)"),
+        ("denied", None, "denied on 2026-01-05 00:00 (forms:ann)"),
+        ("granted", "2026-02-01", "no decision about marketing by email is in force"),
+    ],
+)
+def test_without_consent(world: World, consent: str | None, until: str | None, words: str) -> None:
+    world.people["ann"] = Person(consent=consent, until=until)
+    world.run()
+    found = world.trace("cus_ann")
+    assert found.first_missing == "consent"
+    assert words in found.answer
+    if until:
+        assert step(found, "consent").details[0] == (
+            "granted on 2026-01-05 00:00 (forms:ann), until 2026-02-01 00:00"
+        )
+
+
+def test_a_withdrawal_that_has_not_been_sent_yet(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    world.people["ann"].consent = "withdrawn"
+    world.publish()
+    found = world.trace("cus_ann")
+    assert found.is_there
+    assert found.first_missing == "consent"
+    assert "the next run removes them" in found.answer
+    assert "the next run removes it: consent is gone" in step(found, "destination").details
+
+
+def test_held_out_by_an_experiment(world: World) -> None:
+    world.people["ann"] = Person(is_held_out=True)
+    world.run()
+    found = world.trace("cus_ann")
+    assert found.first_missing == "experiment"
+    assert "control of mails since 2026-02-03" in found.answer
+
+
+def test_a_required_field_without_a_value(world: World) -> None:
+    world.people["ann"] = Person(email=None)
+    world.run()
+    found = world.trace("cus_ann")
+    assert found.answer == "is missing at row: email is required, and email is empty"
+    assert "mainstem customer cus_ann" in str(found.next)
+
+
+def test_a_row_key_that_somebody_else_has(world: World) -> None:
+    world.people |= {"ann": Person(email="us@example.com"), "bob": Person(email="us@example.com")}
+    world.sync = replace(world.sync, row_key="email")
+    world.run()
+    assert world.trace("cus_ann").is_there
+    found = world.trace("cus_bob")
+    assert (found.first_missing, found.is_there) == ("row", False)
+    assert "row key of cus_ann already" in found.answer
+    assert "mainstem explain cus_bob cus_ann" in str(found.next)
+
+
+def test_a_row_that_the_destination_refuses(world: World) -> None:
+    world.people["ann"] = Person()
+    world.bad_keys.add("cus_ann")
+    world.run()
+    found = world.trace("cus_ann")
+    assert found.first_missing == "destination"
+    assert "webhook refused cus_ann once since 2026-03-01" in found.answer
+    assert "bounced: no such mailbox" in found.answer
+
+
+def test_before_the_first_run_and_after_one_that_came_too_early(world: World) -> None:
+    world.people["ann"] = Person()
+    world.publish()
+    assert "buyers_to_mail has never run" in world.trace("cus_ann").answer
+    world.run()
+    world.people["bob"] = Person()
+    world.publish()
+    found = world.trace("cus_bob")
+    assert "they came after the run of 2026-03-01" in found.answer
+    assert found.next == "`mainstem sync buyers_to_mail`"
+
+
+def test_pending_after_a_run_that_could_not_deliver(world: World) -> None:
+    world.people["ann"] = Person()
+    assert world.run(url="http://127.0.0.1:9/").status == "incomplete"
+    found = world.trace("cus_ann")
+    assert found.first_missing == "destination"
+    assert "ended incomplete, with 1 rows pending" in found.answer
+    assert "config.meta.sync" in step(found, "destination").details[0]
+
+
+def test_a_merged_id_leads_to_its_heir(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    world.more += [
+        "insert into identity.resolve_forward values ('cus_old', 'cus_ann')",
+        "insert into identity.history values ('merge', 'cus_old', 'cus_ann', 'new evidence',"
+        " timestamp '2026-02-10')",
+    ]
+    world.publish()
+    found = world.trace("cus_old")
+    assert (found.customer_id, found.is_there) == ("cus_ann", True)
+    assert step(found, "identity").details == (
+        "cus_old was merged into cus_ann on 2026-02-10 00:00 (new evidence)",
+    )
+
+
+def test_somebody_erased_may_be_there_all_the_same(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    del world.people["ann"]
+    world.more += [
+        "insert into identity.resolve_forward values ('cus_ann', null)",
+        "insert into identity.history values ('erase', 'cus_ann', null, 'no record left',"
+        " timestamp '2026-03-05')",
+    ]
+    world.publish()
+    found = world.trace("cus_ann")
+    assert found.is_there
+    assert found.answer.startswith("is still there, although was a customer until 2026-03-05")
+    assert "the next run removes them" in found.answer
+
+
+def test_a_value_that_links_nobody_is_said_to(world: World) -> None:
+    world.people["ann"] = Person()
+    world.more.append(
+        "insert into identity.identifiers values ('shop:ann', 'email', 'info@example.com', true,"
+        " 'placeholder')"
+    )
+    world.run()
+    assert "that email is held back (placeholder): it is on 1 records" in str(
+        step(world.trace("info@example.com"), "identity").details
+    )
+
+
+def test_a_ledger_that_is_newer_than_what_is_published(world: World) -> None:
+    world.people["ann"] = Person()
+    world.run()
+    assert world.trace("cus_ann").notes == ()
+    later = world.home.published.stat().st_mtime + 60
+    os.utime(world.home.sync_ledger, (later, later))
+    assert "a sync is under way, or was killed" in world.trace("cus_ann").notes[0]
+
+
+def manifest(world: World) -> None:
+    """What dbt would have written of the sync."""
+    declared = {
+        "destination": "webhook", "channel": "email", "row_key": "customer_id",
+        "required": ["email"], "fields": {"email": "email", "name": "first_name"},
+        "connection": dict(world.sync.connection),
+    }  # fmt: skip
+    found = {
+        "exposures": {
+            "exposure.p.x": {
+                "name": NAME, "original_file_path": "models/_exposures.yml",
+                "config": {"meta": {"sync": declared}},
+                "depends_on": {"nodes": ["model.p.aud_buyers"]},
+            }
+        },
+        "nodes": {
+            "model.p.aud_buyers": {
+                "name": "aud_buyers", "resource_type": "model", "schema": "audiences",
+                "fqn": ["p", "audiences", "aud_buyers"],
+                "config": {"meta": {"consent_purpose": "marketing"}},
+            }
+        },
+    }  # fmt: skip
+    world.home.manifest.parent.mkdir(parents=True)
+    world.home.manifest.write_text(json.dumps(found))
+
+
+def test_the_command_imports_neither_dagster_nor_dbt(world: World) -> None:
+    world.people["ann"] = Person(revenue=1)
+    world.run()
+    manifest(world)
+    (world.home.dbt_project / "dbt_project.yml").write_text("name: p\n")
+    code = (
+        "import sys; from orchestration.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('dagster', 'dbt', 'pandas') if m in sys.modules], file=sys.stderr)"
+    )
+    places = {"MAINSTEM_PROJECT": str(world.home.root), "MAINSTEM_HOME": str(world.home.data)}
+
+    def mainstem(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, "trace", *arguments],
+            env={**os.environ, **places, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    done = mainstem("ann@example.com", NAME, "--json")
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+    assert json.loads(done.stdout)["first_missing"] == "audience"
+    page = mainstem("ann@example.com", NAME).stdout
+    assert "✗ audience    not in aud_buyers" in page
+    assert "✓ consent     marketing by email granted" in page
+    unknown = mainstem("ann@example.com", "buyers_to_mial")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith(
+        f"mainstem: there is no sync buyers_to_mial; did you mean {NAME}?"
+    )
