@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration import lock, sample, warehouse
-from orchestration.cli import EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE
+from orchestration.cli import EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE, sync_preview
 from orchestration.home import Home, find_home
 from orchestration.progress import Progress, to_terminal
 from orchestration.project import Project
-from reverse_etl import declarations, destinations, published
+from reverse_etl import declarations, destinations, engine, published
 from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync, Syncs
 from reverse_etl.destination import DestinationError
@@ -28,6 +28,11 @@ KINDS = ("added", "updated", "removed", "rejected", "invalid", "suppressed", "un
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what a run would do; send and write nothing.")
+@click.option(
+    "--bodies", type=click.IntRange(1), is_flag=False, flag_value=1, metavar="[N]",
+    help="With --dry-run: the exact requests of the first N batches, with personal data  [1]",
+)
 @click.option("--resume", is_flag=True, help="Finish what an interrupted run left; no new plan.")
 @click.option("--full", is_flag=True, help="Send everything again.")
 @click.option("--accept", is_flag=True, help="Let what a guard blocked through, once.")
@@ -36,6 +41,8 @@ KINDS = ("added", "updated", "removed", "rejected", "invalid", "suppressed", "un
 @click.option("--quiet", is_flag=True, help="No progress; only the result.")
 def command(
     name: str | None,
+    dry_run: bool,
+    bodies: int | None,
     resume: bool,
     full: bool,
     accept: bool,
@@ -51,23 +58,52 @@ def command(
     \b
     mainstem sync
     mainstem sync abandoned_cart_to_email_tool
+    mainstem sync abandoned_cart_to_email_tool --dry-run --bodies 2
 
     \b
     Exit code: 0 complete, 1 failed, 2 wrong usage, 3 incomplete or blocked (it says why).
     """
+    wanted = {"resume": resume, "full": full, "accept": accept}
+    _check_usage(name, wanted, dry_run=dry_run, bodies=bodies, check=check)
     home = find_home()
     progress = Progress() if quiet or as_json else to_terminal()
     declared = _declared(home, progress)
     if name is None:
-        if resume or full or accept or check:
-            raise click.UsageError("which sync? `mainstem sync` lists them")
         _list(home, declared, as_json=as_json)
         return
     sync = _find(declared, name)
     if check:
         _check(home, sync)
-        return
-    _run(home, sync, progress, {"resume": resume, "full": full, "accept": accept}, as_json=as_json)
+    elif dry_run:
+        progress.say(f"planning {name}")
+        with sample.environment(home, is_sample=Project(home).is_sample) as env:
+            preview = engine.preview(
+                sync,
+                published=home.published,
+                ledger=home.sync_ledger,
+                env=env,
+                bodies=bodies or 0,
+                full=full,
+            )
+        sync_preview.show(sync, preview, as_json=as_json)
+        sys.exit(sync_preview.EXIT_CODES[preview.status])
+    else:
+        _run(home, sync, progress, wanted, as_json=as_json)
+
+
+def _check_usage(
+    name: str | None, wanted: dict[str, bool], *, dry_run: bool, bodies: int | None, check: bool
+) -> None:
+    """Options that say nothing together. Raises click.UsageError."""
+    asked = [f"--{option}" for option, is_asked in wanted.items() if is_asked]
+    asked += ["--check"] * check + ["--dry-run"] * dry_run
+    if name is None and asked:
+        raise click.UsageError(f"{asked[0]} of which sync? `mainstem sync` lists them")
+    if bodies and not dry_run:
+        raise click.UsageError("--bodies goes with --dry-run")
+    together = {frozenset(("--full", "--dry-run")), frozenset(("--full", "--accept"))}
+    if len(asked) > 1 and frozenset(asked) not in together:
+        raise click.UsageError(f"{' and '.join(asked)} do not go together")
 
 
 def _declared(home: Home, progress: Progress) -> Syncs:

@@ -97,6 +97,9 @@ def _asset(sync: Sync) -> Any:
                 env=mainstem.environment(),
                 now=mainstem.now,
                 progress=_telling(mainstem.progress, sync.name),
+                resume=config.resume,
+                full=config.full,
+                accept=config.accept,
             )
         mainstem.facts.setdefault("syncs", {})[sync.name] = result
         is_complete = result.status == "succeeded"
