@@ -21,6 +21,8 @@ SYNC_KEYS = (
 )
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
+# so often a refused row is tried before it is parked
+DEFAULT_ATTEMPTS = 5
 AUDIENCES = "audiences"
 GOLDEN = "golden_customers"
 
@@ -39,12 +41,22 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Guards:
+    """What stops a sync until a person has looked: more removals than so many percent of the rows
+    held, and a source without a row. Both only above a few rows held."""
+
+    max_removed_percent: float = 20.0
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True)
 class Sync:
     """One audience kept up to date at one destination.
 
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
-    resolved values.
+    resolved values. `parallel` is how many batches may be under way at once, 0 for as many as
+    the destination type takes; a refused row is parked after `max_attempts`.
     """
 
     name: str
@@ -61,6 +73,9 @@ class Sync:
     mode: str
     batch_rows: int
     connection: Mapping[str, str] = field(repr=False)
+    parallel: int = 0
+    max_attempts: int = DEFAULT_ATTEMPTS
+    guards: Guards = Guards()
 
 
 @dataclass(frozen=True)
