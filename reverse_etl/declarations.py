@@ -24,6 +24,8 @@ SYNC_KEYS = (
 CHECK_KEYS = ("rejected_percent",)
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
+# so often a refused row is tried before it is parked
+DEFAULT_ATTEMPTS = 5
 AUDIENCES = "audiences"
 GOLDEN = "golden_customers"
 
@@ -42,13 +44,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Guards:
+    """What stops a sync until a person has looked: more removals than so many percent of the rows
+    held, and a source without a row. Both only above a few rows held."""
+
+    max_removed_percent: float = 20.0
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True)
 class Sync:
     """One audience kept up to date at one destination.
 
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
-    resolved values. `schedule` is one of rhythms.EVERY or a cron string; a check warns above
-    `rejected_percent` (0..100) of refused rows.
+    resolved values. `parallel` is how many batches may be under way at once, 0 for as many as
+    the destination type takes; a refused row is parked after `max_attempts`. `schedule` is one of
+    rhythms.EVERY or a cron string; a check warns above `rejected_percent` (0..100) of refused rows.
     """
 
     name: str
@@ -65,6 +77,9 @@ class Sync:
     mode: str
     batch_rows: int
     connection: Mapping[str, str] = field(repr=False)
+    parallel: int = 0
+    max_attempts: int = DEFAULT_ATTEMPTS
+    guards: Guards = Guards()
     schedule: str = rhythms.DEFAULT
     rejected_percent: float = 1.0
 
@@ -159,12 +174,7 @@ def _read_one(
         )
         batch_rows = batch_rows or capabilities.default_rows
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
-    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
-    if not rhythms.is_schedule(schedule):
-        problem(
-            "sync.schedule",
-            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
-        )
+    schedule = _schedule(declared, problem)
     rejected_percent = _rejected_percent(declared.get("checks"), problem)
     if audience:
         columns = _known_columns(audience, manifest)
@@ -196,6 +206,16 @@ def _read_one(
         rejected_percent=rejected_percent,
     )
     return sync, found
+
+
+def _schedule(declared: Mapping[str, Any], problem: Any) -> str:
+    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
+    if not rhythms.is_schedule(schedule):
+        problem(
+            "sync.schedule",
+            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
+        )
+    return schedule
 
 
 def _rejected_percent(checks: Any, problem: Any) -> float:

@@ -11,8 +11,8 @@ from datetime import datetime
 
 import duckdb
 
-from reverse_etl import plan, quoting
 from reverse_etl.declarations import Sync
+from reverse_etl.difference import GRANTED, HELD_OUT, LEAVING_MODES, source_table
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def leaks(con: duckdb.DuckDBPyConnection, sync: Sync) -> int:
         f"""
         SELECT count(*) FROM published.reverse_etl.sync_state
         WHERE sync_name = $name AND is_held
-          AND (customer_id IS NULL OR customer_id NOT IN ({plan.granted_sql()}))""",
+          AND (customer_id IS NULL OR customer_id NOT IN ({GRANTED}))""",
         {"name": sync.name, "purpose": sync.consent_purpose, "channel": sync.channel},
     ).fetchall()
     return int(count)
@@ -125,14 +125,13 @@ def leaks(con: duckdb.DuckDBPyConnection, sync: Sync) -> int:
 
 def parity(con: duckdb.DuckDBPyConnection, sync: Sync) -> Parity:
     """Whether audience and ledger say the same."""
-    audience = quoting.name(plan.PUBLISHED, sync.audience_schema, sync.audience_table)
     ((expected, held, refused, pending, missing, surplus),) = con.execute(
         f"""
-        WITH members AS (SELECT DISTINCT customer_id FROM {audience}),
+        WITH members AS (SELECT DISTINCT customer_id FROM {source_table(sync)}),
         expected AS (
             SELECT customer_id FROM members
-            WHERE customer_id IN ({plan.granted_sql()})
-              AND customer_id NOT IN ({plan.held_out_sql()})
+            WHERE customer_id IN ({GRANTED})
+              AND customer_id NOT IN ({HELD_OUT})
         ),
         state AS (
             SELECT customer_id, bool_or(is_held) AS is_held,
@@ -162,5 +161,5 @@ def parity(con: duckdb.DuckDBPyConnection, sync: Sync) -> Parity:
         refused,
         pending,
         missing,
-        surplus if sync.mode == "mirror" else 0,
+        surplus if sync.mode in LEAVING_MODES else 0,
     )

@@ -1,14 +1,14 @@
 """One customer in one sync: what the next plan would do with them, and what the ledger says.
 
-The plan is the engine's own, made on a published file in miniature: its tables in memory, with the
-rows of this customer and of those who share a row key with them. So it takes no longer for a
-million members, and says what a run would say.
+The plan is the engine's own, made on a published file in miniature, which has the rows of this
+customer and of those who share a row key with them. So it takes no longer for a million members, and
+says what a run would say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,18 @@ from pathlib import Path
 import duckdb
 
 from reverse_etl import ledger, plan, quoting
-from reverse_etl.declarations import GOLDEN, Sync
+from reverse_etl.declarations import Sync
+from reverse_etl.difference import (
+    ASSIGNMENTS_TABLE,
+    CONSENTS_TABLE,
+    DEFINITIONS_TABLE,
+    GOLDEN_TABLE,
+    HELD_OUT,
+    PUBLISHED,
+    source_table,
+)
 
-FILE = "published_file"
+MINIATURE = "miniature"
 SHOWN = 5
 OF_CUSTOMERS = {
     "history": "from_customer_id",
@@ -126,8 +135,17 @@ class Standing:
 
 def standing(published: Path, sync: Sync, customer_id: str) -> Standing:
     """How a customer stands in a sync, by today's published file. Raises plan.PlanError."""
-    with _miniature(published, sync, customer_id) as con:
-        plan.write(con, sync)
+    with (
+        tempfile.TemporaryDirectory(prefix="mainstem_trace_") as folder,
+        closing(ledger.connect(":memory:")) as con,
+    ):
+        plan.attach(con, sync, published)
+        _concern(con, sync, customer_id)
+        miniature = Path(folder) / published.name
+        _shrink(con, sync, miniature)
+        con.execute(f"DETACH {PUBLISHED}")
+        plan.make(con, sync, miniature)
+        plan.attach(con, sync, published)
         return Standing(
             planned=_planned(con, customer_id),
             rows=_rows(con, sync),
@@ -138,53 +156,61 @@ def standing(published: Path, sync: Sync, customer_id: str) -> Standing:
         )
 
 
-@contextmanager
-def _miniature(
-    published: Path, sync: Sync, customer_id: str
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A ledger in memory with this customer's rows, and beside it `published`, as small."""
-    with closing(ledger.connect(":memory:")) as con:
-        plan.attach(con, sync, published, name=FILE)
-        con.execute(f"ATTACH ':memory:' AS {plan.PUBLISHED}")
-        key, audience = plan.key_sql(con, sync, FILE), (sync.audience_schema, sync.audience_table)
-        golden = quoting.name(FILE, "marts", GOLDEN)
-        members = f"{quoting.name(FILE, *audience)} a LEFT JOIN {golden} g USING (customer_id)"
+def _concern(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> None:
+    """Temporary tables: `former` ids of the customer, their row `keys`, and all customers
+    `concerned`; and what the ledger has of them, as `sync_state`."""
+    con.execute(
+        """
+        CREATE TEMP TABLE former AS
+            SELECT customer_id FROM published.identity.resolve_forward
+            WHERE current_customer_id = $1 UNION SELECT $1""",
+        [customer_id],
+    )
+    audience = f"{source_table(sync)} a LEFT JOIN {GOLDEN_TABLE} g USING (customer_id)"
+    key = f"{_key_sql(con, sync)}::VARCHAR"
+    con.execute(
+        f"""
+        CREATE TEMP TABLE keys AS
+            SELECT DISTINCT {key} AS row_key FROM {audience} WHERE a.customer_id = $1""",
+        [customer_id],
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE concerned AS
+            SELECT a.customer_id FROM {audience} WHERE {key} IN (FROM keys) UNION FROM former"""
+    )
+    con.execute(
+        """
+        INSERT INTO sync_state BY NAME
+        FROM published.reverse_etl.sync_state
+        WHERE sync_name = ? AND (customer_id IN (FROM former) OR row_key IN (FROM keys))""",
+        [sync.name],
+    )
+
+
+def _key_sql(con: duckdb.DuckDBPyConnection, sync: Sync) -> str:
+    """The row key as SQL over the audience `a` and golden_customers `g`."""
+    mine = con.execute(
+        """
+        SELECT 1 FROM duckdb_columns() WHERE database_name = ? AND schema_name = ?
+        AND table_name = ? AND column_name = ?""",
+        [PUBLISHED, sync.audience_schema, sync.audience_table, sync.row_key],
+    ).fetchall()
+    return quoting.name("a" if mine else "g", sync.row_key)
+
+
+def _shrink(con: duckdb.DuckDBPyConnection, sync: Sync, path: Path) -> None:
+    """Write what a plan reads into a file of its own, with the rows of those concerned."""
+    con.execute(f"ATTACH {quoting.text(str(path))} AS {MINIATURE}")
+    for schema, table in ((sync.audience_schema, sync.audience_table), *plan.NEEDED):
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoting.name(MINIATURE, schema)}")
+        of_whom = OF_CUSTOMERS.get(table, "customer_id")
+        where = f"WHERE {of_whom} IN (FROM concerned)" if of_whom else ""
         con.execute(
-            f"""
-            CREATE TEMP TABLE former AS
-                SELECT customer_id FROM {quoting.name(FILE, "identity", "resolve_forward")}
-                WHERE current_customer_id = $1 UNION SELECT $1""",
-            [customer_id],
+            f"CREATE TABLE {quoting.name(MINIATURE, schema, table)} AS "
+            f"FROM {quoting.name(PUBLISHED, schema, table)} {where}"
         )
-        con.execute(
-            f"""
-            CREATE TEMP TABLE keys AS
-                SELECT DISTINCT {key}::VARCHAR AS row_key FROM {members} WHERE a.customer_id = $1""",
-            [customer_id],
-        )
-        con.execute(
-            f"""
-            CREATE TEMP TABLE concerned AS
-                SELECT a.customer_id FROM {members} WHERE {key}::VARCHAR IN (FROM keys)
-                UNION FROM former"""
-        )
-        for schema, table in (audience, *plan.NEEDED):
-            con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoting.name(plan.PUBLISHED, schema)}")
-            of_whom = OF_CUSTOMERS.get(table, "customer_id")
-            where = f"WHERE {of_whom} IN (FROM concerned)" if of_whom else ""
-            con.execute(
-                f"CREATE TABLE {quoting.name(plan.PUBLISHED, schema, table)} AS "
-                f"FROM {quoting.name(FILE, schema, table)} {where}"
-            )
-        con.execute(
-            f"""
-            INSERT INTO sync_state BY NAME
-            FROM {quoting.name(FILE, "reverse_etl", "sync_state")}
-            WHERE sync_name = $name
-              AND (customer_id IN (FROM former) OR row_key IN (FROM keys))""",
-            {"name": sync.name},
-        )
-        yield con
+    con.execute(f"DETACH {MINIATURE}")
 
 
 def _planned(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Planned, ...]:
@@ -218,9 +244,9 @@ def _sent(con: duckdb.DuckDBPyConnection, sync: Sync) -> tuple[Sent, ...]:
     rows = con.execute(
         f"""
         SELECT row_key, operation, status, reason, error, sent_at
-        FROM {quoting.name(FILE, "reverse_etl", "sync_log")}
+        FROM published.reverse_etl.sync_log
         WHERE sync_run_id IN (
-                SELECT sync_run_id FROM {quoting.name(FILE, "reverse_etl", "sync_runs")}
+                SELECT sync_run_id FROM published.reverse_etl.sync_runs
                 WHERE sync_name = ?)
             AND row_key IN (FROM keys UNION
                 SELECT row_key FROM sync_state WHERE customer_id IN (FROM former))
@@ -232,9 +258,9 @@ def _sent(con: duckdb.DuckDBPyConnection, sync: Sync) -> tuple[Sent, ...]:
 
 def _last_run(con: duckdb.DuckDBPyConnection, sync: Sync) -> LastRun | None:
     rows = con.execute(
-        f"""
+        """
         SELECT status, rows_pending, started_at, finished_at, error
-        FROM {quoting.name(FILE, "reverse_etl", "sync_runs")}
+        FROM published.reverse_etl.sync_runs
         WHERE sync_name = ? ORDER BY started_at DESC, sync_run_id LIMIT 1""",
         [sync.name],
     ).fetchall()
@@ -244,9 +270,10 @@ def _last_run(con: duckdb.DuckDBPyConnection, sync: Sync) -> LastRun | None:
 def _holdout(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> Holdout | None:
     rows = con.execute(
         f"""
-        SELECT experiment_id, assigned_at
-        FROM ({plan.held_out_sql("experiment_id, unit_id, assigned_at")})
-        WHERE unit_id = $customer
+        SELECT experiment_id, assigned_at FROM {ASSIGNMENTS_TABLE}
+        WHERE unit_id = $customer AND variant = 'control' AND unit_id IN ({HELD_OUT})
+          AND experiment_id IN (
+                SELECT experiment_id FROM {DEFINITIONS_TABLE} WHERE audience_id = $audience)
         ORDER BY ALL LIMIT 1""",
         {"audience": sync.audience_id, "customer": customer_id},
     ).fetchall()
@@ -259,13 +286,13 @@ def _consent(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> Co
         f"""
         SELECT DISTINCT c.status, c.consented_at, c.consent_id, c.valid_from, c.valid_to,
             coalesce(c.consent_id = (
-                SELECT consent_id FROM {plan.CONSENTS_TABLE}
+                SELECT consent_id FROM {CONSENTS_TABLE}
                 WHERE customer_id = $customer AND purpose = $purpose AND channel = $channel
             ), false) AS is_in_force
-        FROM {quoting.name(FILE, "canonical", "consents")} c
-        JOIN {quoting.name(FILE, "identity", "normalised_values")} n
+        FROM published.canonical.consents c
+        JOIN published.identity.normalised_values n
             ON n.identifier_type = c.identifier_type AND n.given_value = trim(c.identifier_value)
-        JOIN {quoting.name(FILE, "marts", "customer_identifiers")} i
+        JOIN published.marts.customer_identifiers i
             ON i.identifier_type = n.identifier_type AND i.identifier_value = n.identifier_value
         WHERE i.customer_id = $customer AND c.purpose = $purpose AND c.channel = $channel
         ORDER BY is_in_force DESC, c.consented_at DESC, c.consent_id LIMIT {SHOWN}""",
@@ -273,7 +300,7 @@ def _consent(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> Co
     ).fetchall()
     grants = con.execute(
         f"""
-        SELECT DISTINCT purpose || ' by ' || channel FROM {plan.CONSENTS_TABLE}
+        SELECT DISTINCT purpose || ' by ' || channel FROM {CONSENTS_TABLE}
         WHERE customer_id = ? AND status = 'granted' ORDER BY ALL""",
         [customer_id],
     ).fetchall()

@@ -30,7 +30,11 @@ KINDS = ("added", "updated", "removed", "rejected", "invalid", "suppressed", "un
 @click.argument("name", required=False)
 @click.option("--dry-run", is_flag=True, help="Say what a run would do; send and write nothing.")
 @click.option(
-    "--bodies", type=click.IntRange(1), is_flag=False, flag_value=1, metavar="[N]",
+    "--bodies",
+    type=click.IntRange(1),
+    is_flag=False,
+    flag_value=1,
+    metavar="[N]",
     help="With --dry-run: the exact requests of the first N batches, with personal data  [1]",
 )
 @click.option("--resume", is_flag=True, help="Finish what an interrupted run left; no new plan.")
