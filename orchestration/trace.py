@@ -28,6 +28,7 @@ from reverse_etl import declarations, trace
 from reverse_etl.declarations import Sync
 
 SHOWN_REFUSED = 3
+RUNS = "select sync_run_id, status, finished_at from {}sync_runs order by all"
 
 
 class TraceError(Exception):
@@ -88,6 +89,7 @@ def read(home: Home, what: str, sync: Sync) -> Trace:
             road, found = _road(home, con, sync, text, found_as, customers[0], retired)
         else:
             road, found = _nobody(home, con, sync, text)
+        notes = tuple(_notes(home, con))
     is_there = any(row.is_held for row in found.rows) if found else False
     missing = next((step for step in road if step.state == MISSING), None)
     return Trace(
@@ -103,7 +105,7 @@ def read(home: Home, what: str, sync: Sync) -> Trace:
         first_missing=missing.name if missing else None,
         next=missing.next if missing else None,
         steps=road,
-        notes=tuple(_notes(home)),
+        notes=notes,
     )
 
 
@@ -200,14 +202,24 @@ def _answer(sync: Sync, road: tuple[Step, ...], missing: Step | None, *, is_ther
     return f"is missing at {missing.name}: {missing.what}"
 
 
-def _notes(home: Home) -> list[str]:
+def _notes(home: Home, con: duckdb.DuckDBPyConnection) -> list[str]:
     """Whether something was sent that is not published yet."""
-    if home.sync_ledger.exists() and _written_at(home.sync_ledger) > _written_at(home.published):
-        return [
-            "the sync ledger was written after this was published: a sync is under way, or was"
-            " killed; `mainstem sync` and `mainstem run` publish what it did"
-        ]
-    return []
+    if not home.sync_ledger.exists():
+        return []
+    if _written_at(home.sync_ledger) <= _written_at(home.published):
+        return []
+    try:
+        with lock.hold(home.lock, "mainstem trace"):
+            ledger = duckdb.connect(str(home.sync_ledger), read_only=True)
+            try:
+                sent = ledger.execute(RUNS.format("")).fetchall()
+            finally:
+                ledger.close()
+    except (lock.BusyError, duckdb.Error):
+        return ["a run is under way: what it sends is not in this"]
+    if sent == con.execute(RUNS.format("reverse_etl.")).fetchall():
+        return []
+    return ["a sync was killed before it could publish what it sent: `mainstem sync` publishes it"]
 
 
 def _written_at(path: Path) -> datetime:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +24,7 @@ from reverse_etl import declarations, destinations, engine, published
 from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync, Syncs
 from reverse_etl.destination import DestinationError
+from reverse_etl.engine import Preview
 from reverse_etl.published import Overview
 
 KINDS = ("added", "updated", "removed", "rejected", "invalid", "suppressed", "unchanged", "pending")
@@ -80,15 +84,7 @@ def command(
         _check(home, sync)
     elif dry_run:
         progress.say(f"planning {name}")
-        with sample.environment(home, is_sample=Project(home).is_sample) as env:
-            preview = engine.preview(
-                sync,
-                published=home.published,
-                ledger=home.sync_ledger,
-                env=env,
-                bodies=bodies or 0,
-                full=full,
-            )
+        preview = _preview(home, sync, bodies=bodies or 0, full=full)
         sync_preview.show(sync, preview, as_json=as_json)
         sys.exit(sync_preview.EXIT_CODES[preview.status])
     else:
@@ -200,6 +196,24 @@ def _check(home: Home, sync: Sync) -> None:
         except (DestinationError, MissingVariableError) as error:
             _fail(f"{sync.path}: exposure {sync.name}, config.meta.sync: {error}")
     print(f"{sync.name} → {sync.destination}: {found}")
+
+
+def _preview(home: Home, sync: Sync, *, bodies: int, full: bool) -> Preview:
+    """What a run would do, by a copy of the ledger: planning a million rows takes seconds, in which
+    nobody else has to wait."""
+    home.data.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=home.data, prefix="dry_run_") as folder,
+        sample.environment(home, is_sample=Project(home).is_sample) as env,
+    ):
+        copy = Path(folder) / home.sync_ledger.name
+        with lock.hold(home.lock, "mainstem sync --dry-run"):
+            for path in home.sync_ledger.parent.glob(f"{home.sync_ledger.name}*"):
+                if path.is_file():
+                    shutil.copyfile(path, copy.parent / path.name)
+        return engine.preview(
+            sync, published=home.published, ledger=copy, env=env, bodies=bodies, full=full
+        )
 
 
 def _run(

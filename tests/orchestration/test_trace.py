@@ -265,13 +265,19 @@ def test_a_value_that_links_nobody_is_said_to(world: World, person: Any) -> None
     )
 
 
-def test_a_ledger_that_is_newer_than_what_is_published(world: World, person: Any) -> None:
+def test_what_was_sent_and_not_published(world: World, person: Any) -> None:
     world.people["ann"] = person()
     world.run()
-    assert world.trace("cus_ann").notes == ()
     later = world.home.published.stat().st_mtime + 60
     os.utime(world.home.sync_ledger, (later, later))
-    assert "a sync is under way, or was killed" in world.trace("cus_ann").notes[0]
+    # written, but with nothing new in it
+    assert world.trace("cus_ann").notes == ()
+    with duckdb.connect(str(world.home.sync_ledger)) as con:
+        con.execute("update sync_runs set status = 'running'")
+    os.utime(world.home.sync_ledger, (later, later))
+    assert "killed before it could publish" in world.trace("cus_ann").notes[0]
+    with lock.hold(world.home.lock, "a test"):
+        assert "a run is under way" in world.trace("cus_ann").notes[0]
 
 
 def manifest(world: World) -> None:
