@@ -194,8 +194,10 @@ def _answer(sync: Sync, road: tuple[Step, ...], missing: Step | None, *, is_ther
     if is_there and missing is None:
         return f"is there: {at_the_end.what}"
     if is_there and missing is not None:
-        stays = any("the next run removes" in detail for detail in at_the_end.details)
-        then = "the next run removes them" if stays else f"mode {sync.mode} keeps them"
+        goes = any("the next run removes" in detail for detail in at_the_end.details)
+        then = "the next run removes them" if goes else f"mode {sync.mode} keeps them"
+        if any("removes nothing" in detail for detail in at_the_end.details):
+            then = f"{sync.destination} removes nothing"
         return f"is still there, although {missing.what}; {then}"
     if missing is None:
         return f"is not there: {at_the_end.what}"

@@ -9,10 +9,12 @@ from reverse_etl.trace import LastRun, Planned, Row, Standing
 REASONS = {
     "no_consent": "consent is gone",
     "left_audience": "they left the audience",
+    "deleted": "they are no customer any more",
     "merged": "they were merged into another customer, who has a row of their own",
     "holdout": "an experiment holds them out",
 }
 SHOWN_SENT = 3
+SENT = ("add", "update", "parked")
 
 
 def destination(sync: Sync, found: Standing, customer_id: str | None) -> Step:
@@ -23,11 +25,18 @@ def destination(sync: Sync, found: Standing, customer_id: str | None) -> Step:
     if held:
         return _held(sync, held, found.planned, sent)
     refused = next((row for row in found.rows if row.status in ("rejected", "parked")), None)
-    if refused and refused.attempts and planned and planned.kind in ("add", "update"):
+    if refused and refused.attempts and planned and planned.kind in SENT:
         return _refused(sync, refused, sent)
     gone = next((row for row in found.rows if row.status in ("removed", "suppressed")), None)
     past = (f"was there until {at(gone.synced_at)}",) if gone and gone.synced_at else ()
-    if planned is None or planned.kind not in ("add", "update"):
+    absent = next((row for row in found.rows if row.error_code == "not_there"), None)
+    if absent and planned:
+        return Step(
+            "destination", MISSING,
+            f"{sync.destination} has nobody by {absent.row_key}, and mode {sync.mode} adds nobody",
+            sent, "they have to come into it some other way",
+        )  # fmt: skip
+    if planned is None or planned.kind not in SENT:
         return Step(
             "destination", MISSING,
             f"{sync.destination} holds nothing of theirs", (*past, *sent),
@@ -43,6 +52,8 @@ def _held(sync: Sync, row: Row, planned: tuple[Planned, ...], sent: tuple[str, .
     details = []
     if row.status in ("rejected", "parked"):
         details.append(f"its last change was refused: {_reason(row)}")
+    if row.status == "suppressed":
+        details.append(f"they have to go, but {sync.destination} removes nothing: do it by hand")
     for one in planned:
         if one.row_key == row.row_key and one.kind == "update":
             details.append("the next run sends a change")

@@ -44,6 +44,14 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Leaks:
+    """Rows without consent: `held` that have to be removed, `kept` where nothing can be removed."""
+
+    held: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Parity:
     """The audience against what the destination holds, in customers.
 
@@ -111,16 +119,22 @@ def rejected_share(con: duckdb.DuckDBPyConnection, sync: Sync) -> Share:
     return Share(rejected, rows)
 
 
-def leaks(con: duckdb.DuckDBPyConnection, sync: Sync) -> int:
-    """Rows that the destination holds of customers without a granted decision in force."""
-    ((count,),) = con.execute(
+def leaks(con: duckdb.DuckDBPyConnection, sync: Sync) -> Leaks:
+    """Rows that the destination holds of customers without a granted decision in force.
+
+    An event is of the past: what was sent under a consent of then is none.
+    """
+    if sync.mode == "events":
+        return Leaks(0, 0)
+    ((held, kept),) = con.execute(
         f"""
-        SELECT count(*) FROM published.reverse_etl.sync_state
+        SELECT count(*) FILTER (status <> 'suppressed'), count(*) FILTER (status = 'suppressed')
+        FROM published.reverse_etl.sync_state
         WHERE sync_name = $name AND is_held
           AND (customer_id IS NULL OR customer_id NOT IN ({GRANTED}))""",
         {"name": sync.name, "purpose": sync.consent_purpose, "channel": sync.channel},
     ).fetchall()
-    return int(count)
+    return Leaks(held, kept)
 
 
 def parity(con: duckdb.DuckDBPyConnection, sync: Sync) -> Parity:
@@ -135,7 +149,9 @@ def parity(con: duckdb.DuckDBPyConnection, sync: Sync) -> Parity:
         ),
         state AS (
             SELECT customer_id, bool_or(is_held) AS is_held,
-                bool_or(status IN ('rejected', 'parked')) AS is_refused
+                bool_or(status IN ('rejected', 'parked')
+                    -- update_only: the destination does not have it
+                    OR (status = 'suppressed' AND last_error_code = 'not_there')) AS is_refused
             FROM published.reverse_etl.sync_state WHERE sync_name = $name GROUP BY ALL
         )
         SELECT

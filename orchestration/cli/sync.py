@@ -172,13 +172,14 @@ def _list(home: Home, declared: Syncs, *, as_json: bool) -> None:
     console.print(table)
     for sync in declared.syncs:
         if found[sync.name].status not in (None, "succeeded"):
-            console.print(Text(f"  {sync.name}: {found[sync.name].error}", style="red"))
+            trouble = Text(f"  {sync.name}: {found[sync.name].error}", style="red")
+            console.print(trouble, soft_wrap=True)
     for problem in declared.problems:
-        console.print(Text(f"  {problem}", style="red"))
+        console.print(Text(f"  {problem}", style="red"), soft_wrap=True)
     for name in sorted(overviews.keys() - found.keys()):
         if overviews[name].held:
             held = f"{name} is declared no more, but {overviews[name].held:,} rows are still there"
-            console.print(Text(f"  {held}", style="yellow"))
+            console.print(Text(f"  {held}", style="yellow"), soft_wrap=True)
 
 
 def _state(told: Overview) -> Text:

@@ -53,12 +53,14 @@ def show(sync: Sync, preview: Preview, *, as_json: bool) -> None:
         line = Text(f"  {sample.kind:<11}{sample.row_key}")
         line.append(f"  {sample.reason}" if sample.reason else "", style="yellow")
         line.append(f"  {sample.fields}" if sample.fields else "", style="dim")
-        console.print(line)
+        console.print(line, soft_wrap=True)
     for body in preview.bodies:
         console.print(Text(f"\n{body.title}", style="bold"))
         print(body.content)
     if preview.error:
-        console.print(Text(f"\n{preview.status}: {preview.error}", style="bold red"))
+        console.print(
+            Text(f"\n{preview.status}: {preview.error}", style="bold red"), soft_wrap=True
+        )
     else:
         batches = f"{preview.batches:,} batch{'es' if preview.batches != 1 else ''}"
         console.print(f"\n{batches}; nothing was sent. [bold]Next[/]  mainstem sync {sync.name}")

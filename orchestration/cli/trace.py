@@ -46,7 +46,9 @@ def command(who: str, sync: str, as_json: bool) -> None:
 
 def _show(console: Console, found: trace.Trace) -> None:
     who = found.customer_id or found.asked_for
-    console.print(Text(f"\n{who} ", style="bold") + Text(found.answer, style="not bold"))
+    console.print(
+        Text(f"\n{who} ", style="bold") + Text(found.answer, style="not bold"), soft_wrap=True
+    )
     console.print(
         Text(
             f"  {found.sync}: {found.audience} → {found.destination},"
@@ -61,10 +63,12 @@ def _show(console: Console, found: trace.Trace) -> None:
     for step in found.steps:
         mark, style = MARKS.get(step.state, ("·", "dim"))
         line = Text(f"  {mark} ", style=style) + Text(f"{step.name:<12}", style="bold")
-        console.print(line + Text(step.what, style="" if step.state != "not asked" else "dim"))
+        console.print(
+            line + Text(step.what, style="" if step.state != "not asked" else "dim"), soft_wrap=True
+        )
         for detail in step.details:
-            console.print(Text(f"{'':16}{detail}", style="dim"))
+            console.print(Text(f"{'':16}{detail}", style="dim"), soft_wrap=True)
     for note in found.notes:
-        console.print(Text(f"\n  {note}", style="yellow"))
+        console.print(Text(f"\n  {note}", style="yellow"), soft_wrap=True)
     if found.next:
-        console.print(f"\n[bold]Next[/]  {found.next}")
+        console.print(Text("\nNext  ", style="bold") + Text(found.next), soft_wrap=True)

@@ -85,8 +85,9 @@ def _answer(
             }
         case _:
             leaks = published.leaks(con, sync)
-            passed, is_grave = leaks == 0, True
-            metadata = {"rows_without_consent": leaks}
+            # where nothing can be removed a person has to, and no run will
+            passed, is_grave = leaks.held + leaks.kept == 0, leaks.held > 0
+            metadata = {"rows_without_consent": leaks.held, "rows_that_stay": leaks.kept}
     return dg.AssetCheckResult(
         passed=passed,
         check_name=check.name,

@@ -170,6 +170,34 @@ class World:
     def trace(self, what: str) -> trace.Trace:
         return trace.read(self.home, what, self.sync)
 
+    def write_manifest(self, **changes: Any) -> None:
+        """What dbt would have written of the sync."""
+        declared = {
+            "destination": "webhook", "channel": "email", "row_key": "customer_id",
+            "required": ["email"], "fields": {"email": "email", "name": "first_name"},
+            "connection": dict(self.sync.connection), **changes,
+        }  # fmt: skip
+        found = {
+            "parent_map": {},
+            "child_map": {},
+            "exposures": {
+                "exposure.p.x": {
+                    "name": NAME, "original_file_path": "models/_exposures.yml",
+                    "config": {"meta": {"sync": declared}},
+                    "depends_on": {"nodes": ["model.p.aud_buyers"]},
+                }
+            },
+            "nodes": {
+                "model.p.aud_buyers": {
+                    "name": "aud_buyers", "resource_type": "model", "schema": "audiences",
+                    "fqn": ["p", "audiences", "aud_buyers"],
+                    "config": {"meta": {"consent_purpose": "marketing"}},
+                }
+            },
+        }  # fmt: skip
+        self.home.manifest.parent.mkdir(parents=True, exist_ok=True)
+        self.home.manifest.write_text(json.dumps(found))
+
 
 @pytest.fixture(scope="session")
 def person() -> type[Person]:
@@ -208,7 +236,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     home = Home(root=tmp_path / "project", data=tmp_path / "home")
-    (home.dbt_project).mkdir(parents=True)
+    home.dbt_project.mkdir(parents=True)
+    (home.dbt_project / "dbt_project.yml").write_text("name: p\n")
     yield World(home, f"http://127.0.0.1:{server.server_port}/", bad_keys)
     server.shutdown()
     server.server_close()

@@ -280,38 +280,10 @@ def test_what_was_sent_and_not_published(world: World, person: Any) -> None:
         assert "a run is under way" in world.trace("cus_ann").notes[0]
 
 
-def manifest(world: World) -> None:
-    """What dbt would have written of the sync."""
-    declared = {
-        "destination": "webhook", "channel": "email", "row_key": "customer_id",
-        "required": ["email"], "fields": {"email": "email", "name": "first_name"},
-        "connection": dict(world.sync.connection),
-    }  # fmt: skip
-    found = {
-        "exposures": {
-            "exposure.p.x": {
-                "name": NAME, "original_file_path": "models/_exposures.yml",
-                "config": {"meta": {"sync": declared}},
-                "depends_on": {"nodes": ["model.p.aud_buyers"]},
-            }
-        },
-        "nodes": {
-            "model.p.aud_buyers": {
-                "name": "aud_buyers", "resource_type": "model", "schema": "audiences",
-                "fqn": ["p", "audiences", "aud_buyers"],
-                "config": {"meta": {"consent_purpose": "marketing"}},
-            }
-        },
-    }  # fmt: skip
-    world.home.manifest.parent.mkdir(parents=True)
-    world.home.manifest.write_text(json.dumps(found))
-
-
 def test_the_command_imports_neither_dagster_nor_dbt(world: World, person: Any) -> None:
     world.people["ann"] = person(revenue=1)
     world.run()
-    manifest(world)
-    (world.home.dbt_project / "dbt_project.yml").write_text("name: p\n")
+    world.write_manifest()
     code = (
         "import sys; from orchestration.cli import main\n"
         "try: main()\n"

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from reverse_etl import projection, published, rhythms
-from reverse_etl.published import Parity
+from reverse_etl.published import Leaks, Parity
 
 if TYPE_CHECKING:
     from conftest import Receiver, Runner, Warehouse
@@ -41,7 +41,7 @@ def four(warehouse: Warehouse) -> Warehouse:
 def test_after_a_good_run_everything_holds(run: Runner, four: Warehouse) -> None:
     run()
     with looking(run) as con:
-        assert published.leaks(con, run.sync()) == 0
+        assert published.leaks(con, run.sync()) == Leaks(held=0, kept=0)
         assert published.rejected_share(con, run.sync()).share == 0
         found = published.parity(con, run.sync())
         assert found == Parity(expected=4, held=4, refused=0, pending=0, missing=0, surplus=0)
@@ -63,11 +63,21 @@ def test_a_withdrawal_is_a_leak_until_it_is_sent(run: Runner, four: Warehouse) -
     run()
     four.people["c1"]["consent"] = "withdrawn"
     with looking(run) as con:
-        assert published.leaks(con, run.sync()) == 1
+        assert published.leaks(con, run.sync()) == Leaks(held=1, kept=0)
     run()
     with looking(run) as con:
-        assert published.leaks(con, run.sync()) == 0
+        assert published.leaks(con, run.sync()) == Leaks(held=0, kept=0)
         assert published.parity(con, run.sync()).is_equal
+
+
+def test_what_cannot_be_removed_is_told_apart(run: Runner, four: Warehouse) -> None:
+    run()
+    four.people["c1"]["consent"] = "withdrawn"
+    with duckdb.connect(str(run.ledger)) as con:
+        con.execute("UPDATE sync_state SET status = 'suppressed' WHERE row_key = 'c1'")
+    with looking(run) as con:
+        assert published.leaks(con, run.sync()) == Leaks(held=0, kept=1)
+        assert published.leaks(con, run.sync(mode="events")) == Leaks(held=0, kept=0)
 
 
 def test_who_left_is_surplus_in_a_mirror_alone(run: Runner, four: Warehouse) -> None:
