@@ -1,13 +1,11 @@
 """One customer in one sync: what the next plan would do with them, and what the ledger says.
 
-The plan is the engine's own, made on a published file in miniature, which has the rows of this
-customer and of those who share a row key with them. So it takes no longer for a million members, and
-says what a run would say.
+The plan is the engine's own, made in miniature (reverse_etl.miniature), so it says what a run would
+say, and takes no longer for a million members.
 """
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,27 +13,16 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import ledger, plan, quoting
+from reverse_etl import ledger, miniature, plan
 from reverse_etl.declarations import Sync
 from reverse_etl.difference import (
     ASSIGNMENTS_TABLE,
     CONSENTS_TABLE,
     DEFINITIONS_TABLE,
-    GOLDEN_TABLE,
     HELD_OUT,
-    PUBLISHED,
-    source_table,
 )
 
-MINIATURE = "miniature"
 SHOWN = 5
-OF_CUSTOMERS = {
-    "history": "from_customer_id",
-    "experiment_assignments": "unit_id",
-    "definitions": None,
-    "experiments": None,
-}
-"""The column that says whose a row is, where it is not customer_id."""
 
 
 @dataclass(frozen=True)
@@ -135,16 +122,8 @@ class Standing:
 
 def standing(published: Path, sync: Sync, customer_id: str) -> Standing:
     """How a customer stands in a sync, by today's published file. Raises plan.PlanError."""
-    with (
-        tempfile.TemporaryDirectory(prefix="mainstem_trace_") as folder,
-        closing(ledger.connect(":memory:")) as con,
-    ):
-        plan.attach(con, sync, published)
-        _concern(con, sync, customer_id)
-        miniature = Path(folder) / published.name
-        _shrink(con, sync, miniature)
-        con.execute(f"DETACH {PUBLISHED}")
-        plan.make(con, sync, miniature)
+    with closing(ledger.connect(":memory:")) as con:
+        miniature.plan_for(con, sync, published, customer_id)
         plan.attach(con, sync, published)
         return Standing(
             planned=_planned(con, customer_id),
@@ -154,63 +133,6 @@ def standing(published: Path, sync: Sync, customer_id: str) -> Standing:
             holdout=_holdout(con, sync, customer_id),
             consent=_consent(con, sync, customer_id),
         )
-
-
-def _concern(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> None:
-    """Temporary tables: `former` ids of the customer, their row `keys`, and all customers
-    `concerned`; and what the ledger has of them, as `sync_state`."""
-    con.execute(
-        """
-        CREATE TEMP TABLE former AS
-            SELECT customer_id FROM published.identity.resolve_forward
-            WHERE current_customer_id = $1 UNION SELECT $1""",
-        [customer_id],
-    )
-    audience = f"{source_table(sync)} a LEFT JOIN {GOLDEN_TABLE} g USING (customer_id)"
-    key = f"{_key_sql(con, sync)}::VARCHAR"
-    con.execute(
-        f"""
-        CREATE TEMP TABLE keys AS
-            SELECT DISTINCT {key} AS row_key FROM {audience} WHERE a.customer_id = $1""",
-        [customer_id],
-    )
-    con.execute(
-        f"""
-        CREATE TEMP TABLE concerned AS
-            SELECT a.customer_id FROM {audience} WHERE {key} IN (FROM keys) UNION FROM former"""
-    )
-    con.execute(
-        """
-        INSERT INTO sync_state BY NAME
-        FROM published.reverse_etl.sync_state
-        WHERE sync_name = ? AND (customer_id IN (FROM former) OR row_key IN (FROM keys))""",
-        [sync.name],
-    )
-
-
-def _key_sql(con: duckdb.DuckDBPyConnection, sync: Sync) -> str:
-    """The row key as SQL over the audience `a` and golden_customers `g`."""
-    mine = con.execute(
-        """
-        SELECT 1 FROM duckdb_columns() WHERE database_name = ? AND schema_name = ?
-        AND table_name = ? AND column_name = ?""",
-        [PUBLISHED, sync.audience_schema, sync.audience_table, sync.row_key],
-    ).fetchall()
-    return quoting.name("a" if mine else "g", sync.row_key)
-
-
-def _shrink(con: duckdb.DuckDBPyConnection, sync: Sync, path: Path) -> None:
-    """Write what a plan reads into a file of its own, with the rows of those concerned."""
-    con.execute(f"ATTACH {quoting.text(str(path))} AS {MINIATURE}")
-    for schema, table in ((sync.audience_schema, sync.audience_table), *plan.NEEDED):
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoting.name(MINIATURE, schema)}")
-        of_whom = OF_CUSTOMERS.get(table, "customer_id")
-        where = f"WHERE {of_whom} IN (FROM concerned)" if of_whom else ""
-        con.execute(
-            f"CREATE TABLE {quoting.name(MINIATURE, schema, table)} AS "
-            f"FROM {quoting.name(PUBLISHED, schema, table)} {where}"
-        )
-    con.execute(f"DETACH {MINIATURE}")
 
 
 def _planned(con: duckdb.DuckDBPyConnection, customer_id: str) -> tuple[Planned, ...]:
@@ -284,18 +206,27 @@ def _consent(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> Co
     """Decisions by any of the customer's identifiers, as marts.customer_consents finds them."""
     decisions = con.execute(
         f"""
-        SELECT DISTINCT c.status, c.consented_at, c.consent_id, c.valid_from, c.valid_to,
-            coalesce(c.consent_id = (
-                SELECT consent_id FROM {CONSENTS_TABLE}
-                WHERE customer_id = $customer AND purpose = $purpose AND channel = $channel
-            ), false) AS is_in_force
-        FROM published.canonical.consents c
-        JOIN published.identity.normalised_values n
-            ON n.identifier_type = c.identifier_type AND n.given_value = trim(c.identifier_value)
-        JOIN published.marts.customer_identifiers i
-            ON i.identifier_type = n.identifier_type AND i.identifier_value = n.identifier_value
-        WHERE i.customer_id = $customer AND c.purpose = $purpose AND c.channel = $channel
-        ORDER BY is_in_force DESC, c.consented_at DESC, c.consent_id LIMIT {SHOWN}""",
+        WITH mine AS MATERIALIZED (
+            SELECT identifier_type, identifier_value FROM published.marts.customer_identifiers
+            WHERE customer_id = $customer
+        ),
+        spelt AS MATERIALIZED (
+            SELECT DISTINCT identifier_type, given_value FROM published.identity.normalised_values
+            WHERE (identifier_type, identifier_value) IN (FROM mine)
+        ),
+        in_force AS MATERIALIZED (
+            SELECT consent_id FROM {CONSENTS_TABLE}
+            WHERE customer_id = $customer AND purpose = $purpose AND channel = $channel
+        )
+        SELECT status, consented_at, consent_id, valid_from, valid_to,
+            consent_id IN (FROM in_force) AS is_in_force
+        FROM published.canonical.consents
+        -- trimming a million values takes as long as all the rest: spaces are put on these few
+        WHERE ((identifier_type, identifier_value) IN (
+                SELECT identifier_type, unnest([given_value, given_value || ' ', ' ' || given_value])
+                FROM spelt) OR consent_id IN (FROM in_force))
+          AND purpose = $purpose AND channel = $channel
+        ORDER BY is_in_force DESC, consented_at DESC, consent_id LIMIT {SHOWN}""",
         {"customer": customer_id, "purpose": sync.consent_purpose, "channel": sync.channel},
     ).fetchall()
     grants = con.execute(
