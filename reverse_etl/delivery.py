@@ -35,6 +35,7 @@ Progress = Callable[[int, int], None]
 Answer = BatchAnswer | Job | None
 # so often the main thread looks up, whatever it waits for
 LONGEST_LOOK = 1.0
+BYTES_AT_ONCE = 2_000_000
 JOB_PAUSE_GROWTH = 1.5
 LONGEST_JOB_PAUSE = 30.0
 
@@ -50,12 +51,17 @@ class Flight:
     ref: outbox.BatchRef
     maybe_applied: bool
     job_id: str | None
-    attempts: int
     tries: int = 0
     job_pause: float = 0.0
     job_ends_at: float | None = None
     due_at: float = 0.0
     batch: Batch = field(init=False, repr=False)
+
+
+@dataclass(frozen=True)
+class _Answered:
+    booking: settling.Booking
+    rows: int
 
 
 @dataclass
@@ -78,6 +84,9 @@ class Delivery:
     due: deque[Flight] = field(default_factory=deque)
     waiting: list[Flight] = field(default_factory=list)
     under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
+    # batches that were read ahead, and how many rows are read in one go
+    read: dict[int, Batch] = field(default_factory=dict)
+    rows_at_once: int = 0
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.policy)
@@ -92,26 +101,30 @@ class Delivery:
         self.done, self.total = 0, sum(ref.row_count for ref in refs)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="sync") as pool:
             for _, stage in itertools.groupby(refs, lambda ref: ref.stage):
-                self.due = deque(
-                    Flight(ref, status == "sent", ref.job_id, ref.attempts) for ref in stage
-                )
+                self.due = deque(Flight(ref, status == "sent", ref.job_id) for ref in stage)
                 self._deliver_stage(pool)
                 if self.trouble:
                     raise self.trouble
 
     def _deliver_stage(self, pool: ThreadPoolExecutor) -> None:
-        while self.due or self.waiting or self.under_way:
+        answered: list[_Answered] = []
+        while self.due or self.waiting or self.under_way or answered:
             if self.is_ending:
+                self.due.clear()
                 for flight in self.waiting:
                     self._leave(flight)
                 self.waiting.clear()
-                if not self.under_way:
-                    return
-            self._begin(pool)
+            starting = self._next()
+            self._commit(answered, starting)
+            answered = []
+            for flight in starting:
+                self.under_way[self._start(pool, flight)] = flight
             if self.under_way:
                 arrived, _ = wait(self.under_way, self._pause(), FIRST_COMPLETED)
-                self._take_in([(self.under_way.pop(future), future) for future in arrived])
-            else:
+                answered = self._take_in(
+                    [(self.under_way.pop(future), future) for future in arrived]
+                )
+            elif self.due or self.waiting:
                 time.sleep(self._pause())
 
     def _pause(self) -> float:
@@ -126,28 +139,51 @@ class Delivery:
     def _free(self) -> int:
         return self.parallel - len(self.under_way) - len(self.waiting)
 
-    def _begin(self, pool: ThreadPoolExecutor) -> None:
-        """Start what may be under way: first what was waiting for its time, then what is new."""
+    def _next(self) -> list[Flight]:
+        """What is to be started now: first what was waiting for its time, then what is new."""
         now = time.monotonic()
         if self.is_ending or now < self.paused_until:
-            return
+            return []
         free = self._free()
         starting = [flight for flight in self.waiting if flight.due_at <= now]
         self.waiting = [flight for flight in self.waiting if flight.due_at > now]
         while self.due and free > 0:
             flight = self.due.popleft()
-            flight.batch = outbox.read_batch(self.con, self.sync, self.run, flight.ref.number)
+            flight.batch = self._read(flight.ref)
             starting.append(flight)
             free -= 1
+        return starting
+
+    def _read(self, ref: outbox.BatchRef) -> Batch:
+        """A batch; with it those after it are read, as far as that is a few megabytes."""
+        if ref.number not in self.read:
+            numbers, rows = [ref.number], ref.row_count
+            for flight in self.due:
+                rows += flight.ref.row_count
+                if rows > self.rows_at_once:
+                    break
+                numbers.append(flight.ref.number)
+            self.read = outbox.read_batches(self.con, self.sync, self.run, numbers)
+            bytes_read = sum(len(row.fields) for b in self.read.values() for row in b.rows)
+            rows_read = sum(len(batch.rows) for batch in self.read.values())
+            self.rows_at_once = BYTES_AT_ONCE * rows_read // max(1, bytes_read)
+        return self.read.pop(ref.number)
+
+    def _commit(self, answered: list[_Answered], starting: list[Flight]) -> None:
+        """Book what was answered, and note what is sent next, in one transaction."""
         sending = [flight for flight in starting if flight.job_id is None]
+        if answered or sending:
+            at = self.clock()
+            self.con.begin()
+            settling.book(self.con, self.run.sync_run_id, [item.booking for item in answered], at)
+            outbox.mark_sent(self.con, self.run, [flight.ref.number for flight in sending], at)
+            self.con.commit()
         for flight in sending:
             flight.tries += 1
-            flight.attempts += 1
-        if sending:
-            attempts = {flight.ref.number: flight.attempts for flight in sending}
-            outbox.mark_sent(self.con, self.run, attempts, self.clock())
-        for flight in starting:
-            self.under_way[self._start(pool, flight)] = flight
+        for item in answered:
+            self.done += item.rows
+            if self.progress:
+                self.progress(self.done, self.total)
 
     def _start(self, pool: ThreadPoolExecutor, flight: Flight) -> Future[Answer]:
         if flight.job_id is None:
@@ -156,9 +192,9 @@ class Delivery:
             flight.job_ends_at = time.monotonic() + self.policy.job_seconds
         return pool.submit(self.destination.collect, flight.batch, flight.job_id)
 
-    def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> None:
-        """Book what was answered, and decide what comes next for what was not."""
-        answered: list[tuple[Flight, BatchAnswer]] = []
+    def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> list[_Answered]:
+        """What was answered; decides what comes next for what was not."""
+        answered: list[_Answered] = []
         for flight, future in arrived:
             try:
                 answer = future.result()
@@ -168,7 +204,7 @@ class Delivery:
                     continue
                 told = RowAnswer(error.code, str(error))
                 rows = {row.key: told for row in flight.batch.rows}
-                answered.append((flight, BatchAnswer(error.http_status, rows=rows)))
+                answered.append(self._answered(flight, BatchAnswer(error.http_status, rows=rows)))
             except RetryError as error:
                 self._meet(flight, error)
             except DestinationError as error:
@@ -177,43 +213,30 @@ class Delivery:
                 self._leave(flight)
             else:
                 if isinstance(answer, BatchAnswer):
-                    answered.append((flight, answer))
+                    answered.append(self._answered(flight, answer))
                 else:
                     self._wait_for_job(flight, answer)
-        if answered:
-            self._book(answered)
+        return answered
 
-    def _book(self, answered: list[tuple[Flight, BatchAnswer]]) -> None:
-        bookings = [
-            settling.Booking(
-                flight.ref.number,
-                flight.attempts,
-                answer.http_status,
-                _redacted(flight.batch, answer),
-            )
-            for flight, answer in answered
-        ]
-        settling.book(
-            self.con,
-            self.run.sync_run_id,
-            bookings,
-            requests=sum(answer.requests for _, answer in answered),
-            bytes_sent=sum(answer.bytes_sent for _, answer in answered),
-            at=self.clock(),
+    def _answered(self, flight: Flight, answer: BatchAnswer) -> _Answered:
+        booking = settling.Booking(
+            flight.ref.number,
+            answer.http_status,
+            _redacted(flight.batch, answer),
+            answer.requests,
+            answer.bytes_sent,
         )
-        for (flight, _), booking in zip(answered, bookings, strict=True):
-            self.done += flight.ref.row_count
-            if self.progress:
-                self.progress(self.done, self.total)
-            if error := self.breaker.answered(len(flight.batch.rows), booking.rows.values()):
-                self._end(error)
+        rows = len(flight.batch.rows)
+        if error := self.breaker.answered(rows, booking.rows.values()):
+            self._end(error)
+        return _Answered(booking, rows)
 
     def _split(self, flight: Flight) -> None:
         """Find the bad row: the halves of a refused batch are tried at once, in its place."""
         books.count_requests(self.con, self.run, 1)
         halves = outbox.split(self.con, self.run, flight.batch)
         # maybe an earlier try of the whole was applied after all; the halves say the same again
-        flights = [Flight(ref, flight.maybe_applied, None, 0) for ref in halves]
+        flights = [Flight(ref, flight.maybe_applied, None) for ref in halves]
         self.due.extendleft(reversed(flights))
 
     def _meet(self, flight: Flight, error: RetryError) -> None:

@@ -22,7 +22,7 @@ from reverse_etl import settling
 from reverse_etl.declarations import Sync
 
 # a ledger works on what does not fit into this by way of files beside it
-MEMORY_LIMIT = "160MB"
+MEMORY_LIMIT = "120MB"
 
 # the tables that are projected into the warehouse: one home for their columns
 TABLES = {
@@ -112,6 +112,8 @@ INTERNAL = {
         "max_attempts": "INTEGER",
         "job_id": "VARCHAR",
         "http_status": "INTEGER",
+        "requests": "BIGINT",
+        "bytes_sent": "BIGINT",
         "answered_at": "TIMESTAMP",
     },
     # what was said about single rows of answered batches, until they are settled

@@ -41,52 +41,69 @@ def is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
     return bool(found)
 
 
-def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
-    """A batch as it is sent: the same every time it is read, whatever is declared by then."""
-    ((key, field_names, mode, place, of_places, total),) = con.execute(
+def read_batches(
+    con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, numbers: Sequence[int]
+) -> dict[int, Batch]:
+    """Batches as they are sent: the same every time, whatever is declared by then."""
+    bound = {"run": run.sync_run_id, "numbers": list(numbers)}
+    heads = con.execute(
         """
-        SELECT idempotency_key, field_names, coalesce(mode, $mode), coalesce(place, batch_number),
-            coalesce(of_places, batch_number), coalesce(total_rows, row_count)
-        FROM sync_batches WHERE sync_run_id = $run AND batch_number = $number""",
-        {"run": run.sync_run_id, "number": number, "mode": sync.mode},
+        SELECT batch_number, idempotency_key, field_names, coalesce(mode, $mode),
+            coalesce(place, batch_number), coalesce(of_places, batch_number),
+            coalesce(total_rows, row_count)
+        FROM sync_batches
+        WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))""",
+        bound | {"mode": sync.mode},
     ).fetchall()
-    rows = con.execute(
-        "SELECT row_key, if(kind = 'remove', 'remove', 'upsert'), payload, remote_id, "
-        "coalesce(is_new, kind = 'add') FROM planned_rows "
-        "WHERE sync_run_id = ? AND batch_number = ? ORDER BY position",
-        [run.sync_run_id, number],
+    found = con.execute(
+        """
+        SELECT batch_number, row_key, if(kind = 'remove', 'remove', 'upsert'), payload, remote_id,
+            coalesce(is_new, kind = 'add')
+        FROM planned_rows
+        WHERE sync_run_id = $run AND batch_number BETWEEN $first AND $last
+          AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
+        ORDER BY batch_number, position""",
+        # the bounds let whole row groups be skipped
+        bound | {"first": min(numbers), "last": max(numbers)},
     ).fetchall()
-    return Batch(
-        sync_name=sync.name,
-        sync_run_id=run.sync_run_id,
-        number=number,
-        idempotency_key=key,
-        field_names=tuple(field_names),
-        rows=[Row(*row) for row in rows],
-        mode=mode,
-        position=place,
-        of=of_places,
-        total_rows=total,
-    )
+    rows: dict[int, list[Row]] = {number: [] for number in numbers}
+    for number, *row in found:
+        rows[number].append(Row(*row))
+    return {
+        number: Batch(
+            sync_name=sync.name,
+            sync_run_id=run.sync_run_id,
+            number=number,
+            idempotency_key=key,
+            field_names=tuple(field_names),
+            rows=rows[number],
+            mode=mode,
+            position=place,
+            of=of_places,
+            total_rows=total,
+        )
+        for number, key, field_names, mode, place, of_places, total in heads
+    }
+
+
+def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
+    """One batch as it is sent."""
+    return read_batches(con, sync, run, [number])[number]
 
 
 def mark_sent(
-    con: duckdb.DuckDBPyConnection, run: OpenRun, attempts: dict[int, int], at: datetime
+    con: duckdb.DuckDBPyConnection, run: OpenRun, numbers: Sequence[int], at: datetime
 ) -> None:
-    """Say, durably, that batches may be at the destination from now on: their number → tries."""
-    con.execute(
-        """
-        UPDATE sync_batches SET status = 'sent', attempts = t.attempts,
-            sent_at = coalesce(sent_at, $at)
-        FROM (SELECT unnest($numbers::INTEGER[]) AS number, unnest($tries::INTEGER[]) AS attempts) t
-        WHERE sync_run_id = $run AND batch_number = t.number""",
-        {
-            "run": run.sync_run_id,
-            "at": at,
-            "numbers": list(attempts),
-            "tries": list(attempts.values()),
-        },
-    )
+    """Say that batches are tried (once more), and may be at the destination from now on.
+
+    The caller commits before anything goes out.
+    """
+    for number in numbers:
+        con.execute(
+            "UPDATE sync_batches SET status = 'sent', attempts = attempts + 1, "
+            "sent_at = coalesce(sent_at, ?) WHERE sync_run_id = ? AND batch_number = ?",
+            [at, run.sync_run_id, number],
+        )
 
 
 def mark_unsent(con: duckdb.DuckDBPyConnection, run: OpenRun, number: int) -> None:

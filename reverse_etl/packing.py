@@ -1,12 +1,13 @@
 """Cutting what is to be sent into batches: by rows, by bytes, and where one thing must be over
 before the next begins."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import cast
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 
 from reverse_etl.declarations import Sync
 from reverse_etl.destination import Capabilities
@@ -35,62 +36,48 @@ def cuts(con: duckdb.DuckDBPyConnection, sync: Sync, capabilities: Capabilities)
     phases = con.execute(
         "SELECT phase, count(*) FROM plan WHERE position IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    bounds = np.cumsum([rows for _, rows in phases]).tolist()
-    total = bounds[-1] if bounds else 0
+    bounds = list(accumulate(rows for _, rows in phases))
     if sync.mode == "replace":
-        bounds = [total]
-    ends = _ends(total, sync.batch_rows, _sizes(con, capabilities), _limit(capabilities))
-    if capabilities.one_operation:
-        ends = _ends_within(bounds, sync.batch_rows, con, capabilities)
+        bounds = bounds[-1:]
+    sizes = _sizes(con, capabilities)
+    ends: list[int] = []
+    # batches end at a bound, or run on to the last
+    for bound in bounds if capabilities.one_operation else bounds[-1:]:
+        ends += _ends(ends[-1] if ends else 0, bound, sync.batch_rows, sizes, capabilities)
     return _staged(ends, bounds)
 
 
-def _limit(capabilities: Capabilities) -> float:
-    return (capabilities.max_bytes or 0) * SHARE_FOR_ROWS
-
-
-def _sizes(
-    con: duckdb.DuckDBPyConnection, capabilities: Capabilities
-) -> npt.NDArray[np.int64] | None:
-    """Bytes up to and with each row; None where only rows count."""
+def _sizes(con: duckdb.DuckDBPyConnection, capabilities: Capabilities) -> Sequence[int] | None:
+    """Bytes of all rows up to and with each; None where only rows count."""
     if capabilities.max_bytes is None:
         return None
     found = con.execute(
-        "SELECT strlen(payload) + $overhead AS bytes FROM plan WHERE position IS NOT NULL "
-        "ORDER BY position",
+        """
+        SELECT sum(strlen(payload) + $overhead) OVER (ORDER BY position)::BIGINT AS bytes
+        FROM plan WHERE position IS NOT NULL ORDER BY position""",
+        # a comma stands between two rows
         {"overhead": capabilities.row_overhead + 1},
     ).fetchnumpy()
-    return np.cumsum(found["bytes"], dtype=np.int64)
+    return cast(Sequence[int], found["bytes"])
 
 
 def _ends(
+    start: int,
     total: int,
     rows: int,
-    sizes: npt.NDArray[np.int64] | None,
-    limit: float,
-    start: int = 0,
+    sizes: Sequence[int] | None,
+    capabilities: Capabilities,
 ) -> list[int]:
     """Where batches end, from `start` to `total`, each as long as it may be."""
+    limit = (capabilities.max_bytes or 0) * SHARE_FOR_ROWS
     ends: list[int] = []
     while start < total:
         end = min(start + rows, total)
         if sizes is not None:
             before = int(sizes[start - 1]) if start else 0
-            fits = int(np.searchsorted(sizes, before + limit, side="right"))
-            end = max(start + 1, min(end, fits))
+            end = max(start + 1, bisect_right(sizes, before + limit, lo=start, hi=end))
         ends.append(end)
         start = end
-    return ends
-
-
-def _ends_within(
-    bounds: Sequence[int], rows: int, con: duckdb.DuckDBPyConnection, capabilities: Capabilities
-) -> list[int]:
-    """Where batches end when none may go past a bound."""
-    sizes, ends, start = _sizes(con, capabilities), [], 0
-    for bound in bounds:
-        ends += _ends(bound, rows, sizes, _limit(capabilities), start)
-        start = bound
     return ends
 
 
@@ -98,9 +85,7 @@ def _staged(ends: Sequence[int], bounds: Sequence[int]) -> list[Cut]:
     found: list[Cut] = []
     start, stage, last_phase = 0, 0, -1
     for end in ends:
-        first_phase, this_phase = (
-            int(np.searchsorted(bounds, place, side="right")) for place in (start, end - 1)
-        )
+        first_phase, this_phase = bisect_right(bounds, start), bisect_right(bounds, end - 1)
         if first_phase != last_phase or first_phase != this_phase:
             stage += 1
         found.append(Cut(start, end - start, stage))

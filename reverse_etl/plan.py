@@ -103,36 +103,14 @@ def make(
     return Basis(source_rows, customers, consents, shape)
 
 
-def _send_everyone(con: duckdb.DuckDBPyConnection) -> None:
-    """Mode replace: nothing at all, or one session with everyone who should be there, in order."""
-    ((changed,),) = con.execute(
-        "SELECT count(*) > 0 FROM plan WHERE kind IN ('add', 'update', 'remove')"
-    ).fetchall()
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE plan AS
-        SELECT * REPLACE (
-            CASE WHEN is_in THEN row_number() OVER () END AS position,
-            CASE WHEN is_in OR kind = 'remove' THEN payload END AS payload)
-        FROM (SELECT *, $changed AND kind IN ('add', 'update', 'unchanged') AS is_in
-              FROM plan ORDER BY is_in DESC, row_key)""",
-        {"changed": changed},
-    )
-
-
 def keep_must_go(con: duckdb.DuckDBPyConnection) -> None:
     """Take out of `plan` what is not to be sent now: all but who must go. The rest is pending."""
-    con.execute(
-        """
-        UPDATE plan SET position = CASE WHEN kind = 'remove' AND phase = 0
-                                        THEN coalesce(position, rowid + 1) END
-        WHERE position IS NOT NULL OR kind = 'remove'"""
-    )
+    _renumber(con, "kind = 'remove' AND phase = 0")
 
 
 def keep_nothing(con: duckdb.DuckDBPyConnection) -> None:
     """Take out of `plan` everything that would be sent: it is pending."""
-    con.execute("UPDATE plan SET position = NULL WHERE position IS NOT NULL")
+    _renumber(con, "false")
 
 
 def keep_left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
@@ -143,6 +121,25 @@ def keep_left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
             SELECT row_key FROM planned_rows WHERE sync_run_id IN (
                 SELECT sync_run_id FROM sync_runs WHERE sync_name = ?))""",
         [sync.name],
+    )
+    _renumber(con, "position IS NOT NULL")
+
+
+def _send_everyone(con: duckdb.DuckDBPyConnection) -> None:
+    """Mode replace: nothing at all, or one session with everyone who should be there."""
+    ((changed,),) = con.execute(
+        "SELECT count(*) > 0 FROM plan WHERE kind IN ('add', 'update', 'remove')"
+    ).fetchall()
+    _renumber(con, "kind IN ('add', 'update', 'unchanged')" if changed else "false")
+
+
+def _renumber(con: duckdb.DuckDBPyConnection, is_sent: str) -> None:
+    """Write `plan` again with other rows to be sent (a condition): these first, and in order."""
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE plan AS
+        SELECT * EXCLUDE (is_in) REPLACE (CASE WHEN is_in THEN row_number() OVER () END AS position)
+        FROM (SELECT *, {is_sent} AS is_in FROM plan ORDER BY is_in DESC, position, row_key)"""
     )
 
 

@@ -79,17 +79,15 @@ def _insert_batches(
             unnest($stages)::INTEGER AS stage""",
         {name: bound[name] for name in ("keys", "firsts", "rows", "stages")},
     )
+    # `plan` is in the order of sending, what is sent first: row by row beside the places
     con.execute(
         """
         INSERT INTO planned_rows BY NAME
-        WITH numbered AS (
-            SELECT *, row_number() OVER (ORDER BY position) - 1 AS nth
-            FROM plan WHERE position IS NOT NULL
-        )
         SELECT $run AS sync_run_id, $offset + place AS batch_number, position, row_key, customer_id,
             kind, reason, payload, payload_hash, field_hashes, remote_id, NOT is_held AS is_new
-        FROM numbered ASOF JOIN cut ON numbered.nth >= cut.first
-        ORDER BY nth""",
+        FROM plan
+        POSITIONAL JOIN (SELECT place, unnest(range(row_count)) FROM (FROM cut ORDER BY place))
+        WHERE position IS NOT NULL""",
         {name: bound[name] for name in ("run", "offset")},
     )
     con.execute(

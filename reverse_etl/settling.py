@@ -20,27 +20,21 @@ class Booking:
     """What a batch was answered; `rows` has what was said about single rows, by row key."""
 
     number: int
-    attempts: int
     http_status: int | None
     rows: Mapping[str, RowAnswer]
+    requests: int = 1
+    bytes_sent: int = 0
 
 
 def book(
-    con: duckdb.DuckDBPyConnection,
-    sync_run_id: str,
-    bookings: Sequence[Booking],
-    *,
-    requests: int,
-    bytes_sent: int,
-    at: datetime,
+    con: duckdb.DuckDBPyConnection, sync_run_id: str, bookings: Sequence[Booking], at: datetime
 ) -> None:
-    """Note the answers of batches that came together, in one transaction."""
+    """Note the answers of batches that came together. The caller owns the transaction."""
     told = [
         (booking.number, key, answer.error_code, answer.error, answer.remote_id)
         for booking in bookings
         for key, answer in booking.rows.items()
     ]
-    con.begin()
     if told:
         numbers, keys, codes, errors, remote_ids = map(list, zip(*told, strict=True))
         con.execute(
@@ -57,27 +51,21 @@ def book(
                 "ids": remote_ids,
             },
         )
-    con.execute(
-        """
-        UPDATE sync_batches SET status = 'answered', attempts = t.attempts,
-            http_status = t.http_status, answered_at = $at
-        FROM (SELECT unnest($numbers::INTEGER[]) AS number, unnest($tries::INTEGER[]) AS attempts,
-                     unnest($statuses::INTEGER[]) AS http_status) t
-        WHERE sync_run_id = $run AND batch_number = t.number""",
-        {
-            "run": sync_run_id,
-            "at": at,
-            "numbers": [booking.number for booking in bookings],
-            "tries": [booking.attempts for booking in bookings],
-            "statuses": [booking.http_status for booking in bookings],
-        },
-    )
-    con.execute(
-        "UPDATE sync_runs SET requests = requests + ?, bytes_sent = bytes_sent + ? "
-        "WHERE sync_run_id = ?",
-        [requests, bytes_sent, sync_run_id],
-    )
-    con.commit()
+    for booking in bookings:
+        con.execute(
+            """
+            UPDATE sync_batches SET status = 'answered', http_status = ?, requests = ?,
+                bytes_sent = ?, answered_at = ?
+            WHERE sync_run_id = ? AND batch_number = ?""",
+            [
+                booking.http_status,
+                booking.requests,
+                booking.bytes_sent,
+                at,
+                sync_run_id,
+                booking.number,
+            ],
+        )
 
 
 def settle(con: duckdb.DuckDBPyConnection) -> None:
@@ -126,50 +114,47 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
         """
         CREATE OR REPLACE TEMP TABLE outcome AS
         SELECT r.sync_name, r.run_id, p.row_key, p.customer_id, p.kind, p.reason, p.payload_hash,
-            p.field_hashes, p.position, b.batch_number, b.http_status, b.idempotency_key,
-            b.attempts, b.answered_at, a.remote_id, b.max_attempts,
+            p.field_hashes, b.http_status, b.idempotency_key, b.attempts, b.answered_at,
+            coalesce(a.remote_id, s.remote_id) AS remote_id, s.first_failed_at, s.synced_at,
             coalesce(p.is_new, p.kind = 'add') AS is_new,
-            b.mode = 'replace' AS is_session,
+            coalesce(b.mode = 'replace', false) AS is_session,
             -- who is to be removed and is not there is removed
             CASE WHEN p.kind = 'remove' AND a.error_code = 'not_there' THEN NULL
                  ELSE a.error_code END AS error_code,
             a.error,
-            coalesce(a.error_code = 'not_there' AND b.mode = 'update_only', false) AS is_not_there
+            coalesce(a.error_code = 'not_there' AND b.mode = 'update_only', false) AS is_not_there,
+            -- refused so often with this payload; a new one is a new start
+            1 + CASE WHEN s.payload_hash IS NOT DISTINCT FROM p.payload_hash
+                     THEN coalesce(s.attempts, 0) ELSE 0 END AS failures,
+            b.max_attempts
         FROM planned_rows p
         JOIN sync_batches b USING (sync_run_id, batch_number)
         JOIN sync_runs r USING (sync_run_id)
         LEFT JOIN row_answers a
             ON a.sync_run_id = $run AND a.batch_number = b.batch_number AND a.row_key = p.row_key
+        LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
         WHERE p.sync_run_id = $run AND b.batch_number IN (SELECT unnest($numbers::INTEGER[]))""",
         bound,
     )
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE settled AS
-        SELECT o.sync_name, o.row_key, o.customer_id, o.payload_hash,
-            CASE WHEN o.is_not_there THEN 'suppressed'
-                 WHEN o.error_code IS NOT NULL AND o.kind <> 'remove'
-                      AND o.failures >= coalesce(o.max_attempts, o.failures + 1) THEN 'parked'
-                 WHEN o.error_code IS NOT NULL THEN 'rejected'
-                 WHEN o.kind <> 'remove' THEN 'synced'
-                 WHEN o.reason = 'no_consent' THEN 'suppressed' ELSE 'removed' END AS status,
-            CASE WHEN o.error_code IS NOT NULL
-                 THEN NOT (o.is_new OR o.is_not_there OR coalesce(o.is_session, false))
-                 ELSE o.kind <> 'remove' END AS is_held,
-            coalesce(o.remote_id, s.remote_id) AS remote_id,
-            if(o.error_code IS NULL, 0, o.failures) AS attempts,
-            o.error_code AS last_error_code, if(o.error_code IS NULL, NULL, o.error) AS last_error,
-            CASE WHEN o.error_code IS NOT NULL AND NOT o.is_not_there
-                 THEN coalesce(s.first_failed_at, o.answered_at) END AS first_failed_at,
-            if(o.error_code IS NULL, o.answered_at, s.synced_at) AS synced_at, o.run_id,
-            if(o.error_code IS NULL, o.field_hashes, NULL) AS field_hashes
-        FROM (
-            SELECT o.*, CASE WHEN s.payload_hash IS NOT DISTINCT FROM o.payload_hash
-                             THEN coalesce(s.attempts, 0) ELSE 0 END + 1 AS failures
-            FROM outcome o
-            LEFT JOIN sync_state s ON s.sync_name = o.sync_name AND s.row_key = o.row_key
-        ) o
-        LEFT JOIN sync_state s ON s.sync_name = o.sync_name AND s.row_key = o.row_key""",
+        SELECT sync_name, row_key, customer_id, payload_hash,
+            CASE WHEN is_not_there THEN 'suppressed'
+                 WHEN error_code IS NOT NULL AND kind <> 'remove' AND failures >= max_attempts
+                     THEN 'parked'
+                 WHEN error_code IS NOT NULL THEN 'rejected'
+                 WHEN kind <> 'remove' THEN 'synced'
+                 WHEN reason = 'no_consent' THEN 'suppressed' ELSE 'removed' END AS status,
+            CASE WHEN error_code IS NOT NULL THEN NOT (is_new OR is_not_there OR is_session)
+                 ELSE kind <> 'remove' END AS is_held,
+            remote_id, if(error_code IS NULL, 0, failures) AS attempts,
+            error_code AS last_error_code, if(error_code IS NULL, NULL, error) AS last_error,
+            CASE WHEN error_code IS NOT NULL AND NOT is_not_there
+                 THEN coalesce(first_failed_at, answered_at) END AS first_failed_at,
+            if(error_code IS NULL, answered_at, synced_at) AS synced_at, run_id,
+            if(error_code IS NULL, field_hashes, NULL) AS field_hashes
+        FROM outcome"""
     )
     put_state(con)
     con.execute(
@@ -181,7 +166,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                  WHEN error_code IS NULL THEN 'ok' ELSE 'rejected' END AS status,
             coalesce(error_code, reason) AS reason, http_status, attempts,
             if(error_code IS NULL, NULL, error) AS error, idempotency_key, answered_at AS sent_at
-        FROM outcome ORDER BY batch_number, position""",
+        FROM outcome""",
         {"run": sync_run_id},
     )
     con.execute(
@@ -191,8 +176,14 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
             rows_removed = rows_removed + o.removed, rows_rejected = rows_rejected + o.rejected,
             rows_suppressed = rows_suppressed + o.not_there,
             rows_unchanged = rows_unchanged + o.unchanged,
-            rows_pending = rows_pending - o.everyone
-        FROM (SELECT count(*) AS everyone, count(*) FILTER (is_not_there) AS not_there,
+            rows_pending = rows_pending - o.everyone,
+            requests = sync_runs.requests + b.requests,
+            bytes_sent = sync_runs.bytes_sent + b.bytes_sent
+        FROM (SELECT coalesce(sum(requests), 0) AS requests,
+                coalesce(sum(bytes_sent), 0) AS bytes_sent
+              FROM sync_batches
+              WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))) b,
+             (SELECT count(*) AS everyone, count(*) FILTER (is_not_there) AS not_there,
                 count(error_code) FILTER (NOT is_not_there) AS rejected,
                 count(*) FILTER (kind = 'add' AND error_code IS NULL) AS added,
                 count(*) FILTER (kind = 'update' AND error_code IS NULL) AS updated,
@@ -200,7 +191,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                 count(*) FILTER (kind = 'unchanged' AND error_code IS NULL) AS unchanged
               FROM outcome) o
         WHERE sync_run_id = $run""",
-        {"run": sync_run_id},
+        bound,
     )
     con.execute(
         "UPDATE sync_batches SET status = 'acknowledged' WHERE sync_run_id = $run "
@@ -222,7 +213,7 @@ def put_state(con: duckdb.DuckDBPyConnection) -> None:
         DELETE FROM sync_state USING settled
         WHERE sync_state.sync_name = settled.sync_name AND sync_state.row_key = settled.row_key"""
     )
-    con.execute("INSERT INTO sync_state BY NAME FROM settled ORDER BY row_key")
+    con.execute("INSERT INTO sync_state BY NAME FROM settled")
 
 
 def mark_unknown(

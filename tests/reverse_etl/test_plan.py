@@ -131,8 +131,8 @@ def test_incremental_equals_full(
                 plan.make(con, sync, path, opened)
                 record(con, sync, opened, at)
                 refs = outbox.batches(con, opened, "planned")
-                answers = [settling.Booking(ref.number, 1, 200, {}) for ref in refs]
-                settling.book(con, opened.sync_run_id, answers, requests=1, bytes_sent=0, at=at)
+                answers = [settling.Booking(ref.number, 200, {}) for ref in refs]
+                settling.book(con, opened.sync_run_id, answers, at)
                 settling.close_run(
                     con, opened.sync_run_id, status="succeeded", error=None, addresses={}, at=at
                 )
