@@ -203,9 +203,11 @@ def _preview(home: Home, sync: Sync, *, bodies: int, full: bool) -> Preview:
     """What a run would do, by a copy of the ledger: planning a million rows takes seconds, in which
     nobody else has to wait."""
     home.data.mkdir(parents=True, exist_ok=True)
+    # the sample's stand-ins are started for their addresses alone, which only requests have in them
+    is_sample = bool(bodies) and Project(home).is_sample
     with (
         tempfile.TemporaryDirectory(dir=home.data, prefix="dry_run_") as folder,
-        sample.environment(home, is_sample=Project(home).is_sample) as env,
+        sample.environment(home, is_sample=is_sample) as env,
     ):
         copy = Path(folder) / home.sync_ledger.name
         with lock.hold(home.lock, "mainstem sync --dry-run"):
