@@ -18,9 +18,10 @@ import duckdb
 from audiences import published as audiences
 from audiences.published import AudienceError
 from identity.lookup import find_customers
-from orchestration import lock
+from orchestration import held_back, lock
 from orchestration import trace_steps as steps
 from orchestration.home import Home
+from orchestration.project import Project
 from orchestration.trace_destination import destination
 from orchestration.trace_steps import MISSING, Step
 from orchestration.warehouse import read_published
@@ -128,7 +129,9 @@ def _road(
         steps.consent(sync, found.consent),
         steps.experiment(found.holdout),
         steps.row(sync, planned),
-        destination(sync, found, customer_id),
+        destination(
+            sync, found, customer_id, held_back=held_back.reason(con, Project(home).sources)
+        ),
     ), found
 
 

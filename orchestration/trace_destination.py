@@ -17,8 +17,13 @@ SHOWN_SENT = 3
 SENT = ("add", "update", "parked")
 
 
-def destination(sync: Sync, found: Standing, customer_id: str | None) -> Step:
-    """Whether the destination holds them; if it does not, what stands between."""
+def destination(
+    sync: Sync, found: Standing, customer_id: str | None, *, held_back: str | None = None
+) -> Step:
+    """Whether the destination holds them; if it does not, what stands between.
+
+    `held_back` says why nothing at all may be sent just now, if so.
+    """
     planned = next((one for one in found.planned if one.customer_id == customer_id), None)
     sent = tuple(_log(found))
     held = next((row for row in found.rows if row.is_held), None)
@@ -40,6 +45,11 @@ def destination(sync: Sync, found: Standing, customer_id: str | None) -> Step:
         return Step(
             "destination", MISSING,
             f"{sync.destination} holds nothing of theirs", (*past, *sent),
+        )  # fmt: skip
+    if held_back:
+        return Step(
+            "destination", MISSING, f"no sync may send now: {held_back}", (*past, *sent),
+            "put right what keeps it from loading, then `mainstem run`",
         )  # fmt: skip
     return _waiting(sync, found.last_run, (*past, *sent))
 

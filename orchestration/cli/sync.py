@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestration import lock, sample, warehouse
+from orchestration import held_back, lock, sample, warehouse
 from orchestration.cli import EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE, sync_preview
 from orchestration.home import Home, find_home
 from orchestration.progress import Progress, to_terminal
@@ -85,7 +85,9 @@ def command(
     elif dry_run:
         progress.say(f"planning {name}")
         preview = _preview(home, sync, bodies=bodies or 0, full=full)
-        sync_preview.show(sync, preview, as_json=as_json)
+        with warehouse.read_published(home.published) as con:
+            reason = held_back.reason(con, Project(home).sources)
+        sync_preview.show(sync, preview, reason, as_json=as_json)
         sys.exit(sync_preview.EXIT_CODES[preview.status])
     else:
         _run(home, sync, progress, wanted, as_json=as_json)

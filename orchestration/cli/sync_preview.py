@@ -28,10 +28,14 @@ KINDS = {
 }
 
 
-def show(sync: Sync, preview: Preview, *, as_json: bool) -> None:
-    """Print it; request bodies hold personal data, everything else has it masked."""
+def show(sync: Sync, preview: Preview, held_back: str | None, *, as_json: bool) -> None:
+    """Print it; request bodies hold personal data, everything else has it masked.
+
+    `held_back` says why no sync may send just now, if so.
+    """
     if as_json:
-        print(json.dumps(asdict(preview), indent=2, default=str, ensure_ascii=False))
+        told = {**asdict(preview), "held_back": held_back}
+        print(json.dumps(told, indent=2, default=str, ensure_ascii=False))
         return
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=130)
@@ -57,6 +61,8 @@ def show(sync: Sync, preview: Preview, *, as_json: bool) -> None:
     for body in preview.bodies:
         console.print(Text(f"\n{body.title}", style="bold"))
         print(body.content)
+    if held_back:
+        console.print(Text(f"\nA run would send nothing: {held_back}", style="yellow"))
     if preview.error:
         console.print(
             Text(f"\n{preview.status}: {preview.error}", style="bold red"), soft_wrap=True

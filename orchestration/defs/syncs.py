@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from orchestration import warehouse
+from orchestration import held_back, warehouse
 from orchestration.defs.publishing import LEDGER_KEYS, PUBLISHED
 from orchestration.progress import Progress
 from orchestration.runtime import Mainstem
@@ -50,20 +50,6 @@ def build(syncs: Sequence[Sync]) -> list[Any]:
     return [_asset(sync) for sync in syncs]
 
 
-def _held_back(mainstem: Mainstem) -> str | None:
-    """Why nothing may be sent: who withdrew today is not known while consents cannot be loaded."""
-    names = [name for name, feeds in mainstem.project.sources.items() if "consents" in feeds]
-    with warehouse.read_published(mainstem.home.published) as con:
-        failed = con.execute(
-            """
-            select string_agg(distinct source || '.' || table_name, ', ') from ops.loads
-            where status = 'failed' and list_contains(?::varchar[], source)
-            """,
-            [names],
-        ).fetchall()[0][0]
-    return f"{failed} could not be loaded, so a withdrawal may be missing" if failed else None
-
-
 def _asset(sync: Sync) -> Any:
     @dg.asset(
         key=key_of(sync),
@@ -81,7 +67,9 @@ def _asset(sync: Sync) -> Any:
     def sync_asset(
         context: dg.AssetExecutionContext, config: SyncConfig, mainstem: dg.ResourceParam[Mainstem]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        if reason := _held_back(mainstem):
+        with warehouse.read_published(mainstem.home.published) as con:
+            reason = held_back.reason(con, mainstem.project.sources)
+        if reason:
             mainstem.leave_out(f"sync {sync.name}: held back: {reason}")
             return dg.MaterializeResult(
                 metadata={"status": "held back"},

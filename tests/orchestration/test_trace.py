@@ -221,6 +221,20 @@ def test_pending_after_a_run_that_could_not_deliver(world: World, person: Any) -
     assert "config.meta.sync" in step(found, "destination").details[0]
 
 
+def test_nothing_is_sent_while_consents_cannot_be_loaded(world: World, person: Any) -> None:
+    world.people["ann"] = person()
+    world.more.append(
+        "insert into ops.loads values ('forms', 'consents', 'failed', 'no such file')"
+    )
+    settings = world.home.dbt_project / "dbt_project.yml"
+    settings.write_text("name: p\nvars: {sources: {forms: [consents]}}\n")
+    world.publish()
+    found = world.trace("cus_ann")
+    assert "no sync may send now: forms.consents could not be loaded" in found.answer
+    settings.write_text("name: p\nvars: {sources: {crm: [consents]}}\n")
+    assert "has never run" in world.trace("cus_ann").answer
+
+
 def test_a_merged_id_leads_to_its_heir(world: World, person: Any) -> None:
     world.people["ann"] = person()
     world.run()
