@@ -131,18 +131,24 @@ def _failed_loads(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 def identity(
     con: duckdb.DuckDBPyConnection, text: str, found_as: str, customer_id: str, retired: str | None
 ) -> Step:
-    """Who they are today, and what identity held back of what was asked for."""
-    details = []
-    if retired:
-        moves = con.execute(
-            """
-            select changed_at, reason from identity.history
-            where event = 'merge' and from_customer_id = ? order by changed_at desc limit 1
-            """,
-            [retired],
-        ).fetchall()
-        when = f" on {at(moves[0][0])} ({moves[0][1]})" if moves else ""
-        details.append(f"{retired} was merged into {customer_id}{when}")
+    """Who they are today, whom they were made of, and what was held back of what was asked for."""
+    details: list[str] = []
+    moves = con.execute(
+        """
+        select event, from_customer_id, max(changed_at) as moved_at, any_value(reason)
+        from identity.history
+        where event in ('merge', 'split') and to_customer_id = $customer
+            and from_customer_id <> $customer
+        group by all order by moved_at desc, from_customer_id limit 3
+        """,
+        {"customer": customer_id},
+    ).fetchall()
+    words = {"merge": "has taken in", "split": "was split off"}
+    details += [
+        f"{words[event]} {other} on {at(when)} ({reason})" for event, other, when, reason in moves
+    ]
+    if retired and retired not in {other for _, other, *_ in moves}:
+        details.append(f"{retired} leads to it by way of another merge")
     blocked = con.execute(
         """
         select identifier_type, any_value(blocked_reason), count(distinct node_key)

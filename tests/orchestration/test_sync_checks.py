@@ -118,6 +118,22 @@ def test_schedules_of_their_own(world: World) -> None:
     often = replace(world.sync, name="often", schedule="*/15 * * * *")
     (schedule,) = schedules.build_sync_schedules([world.sync, often])
     assert (schedule.name, schedule.cron_schedule) == ("sync__often", "*/15 * * * *")
+
+    @dg.multi_asset(specs=[dg.AssetSpec(key) for key in LEDGER_KEYS])
+    def sync_ledger() -> Any:
+        yield from ()
+
+    definitions = dg.Definitions(
+        assets=[*syncs.build([world.sync, often]), sync_ledger],
+        asset_checks=sync_checks.build([world.sync, often]),
+        schedules=[schedule],
+        resources={"mainstem": None},
+    )
+    job = definitions.resolve_job_def(schedule.job_name)
+    assert set(job.asset_layer.executable_asset_keys) == {*syncs.alone("often")}
+    assert {key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys} == {
+        syncs.key_of(often)
+    }
     moment = datetime(2026, 3, 1, 12, 0)
     assert rhythms.due_since("daily", moment) == datetime(2026, 2, 28, 5, 0)
     assert rhythms.due_since("*/15 * * * *", moment) == datetime(2026, 3, 1, 11, 45)

@@ -200,6 +200,42 @@ def test_a_row_that_the_destination_refuses(world: World, person: Any) -> None:
     assert "bounced: no such mailbox" in found.answer
 
 
+def test_a_row_that_was_refused_too_often_is_parked(world: World, person: Any) -> None:
+    world.people["ann"] = person()
+    world.bad_keys.add("cus_ann")
+    world.sync = replace(world.sync, max_attempts=2)
+    for _ in range(3):
+        world.run()
+    found = world.trace("cus_ann")
+    assert "webhook refused cus_ann 2 times since 2026-03-01" in found.answer
+    assert "not tried again until its fields change, or `mainstem sync buyers_to_mail --full`" in (
+        str(found.next)
+    )
+
+
+def test_a_run_that_a_guard_blocked(world: World, person: Any) -> None:
+    world.people |= {f"p{n}": person() for n in range(40)}
+    world.run()
+    world.people |= {f"p{n}": person(revenue=1) for n in range(30)} | {"new": person()}
+    assert world.run().status == "blocked"
+    found = world.trace("cus_new")
+    assert found.first_missing == "destination"
+    assert "the run of 2026-03-02 00:00 ended blocked" in found.answer
+    assert "--accept" in step(found, "destination").details[0]
+    assert world.trace("cus_p1").answer.endswith("the next run removes them")
+
+
+def test_a_run_that_has_not_ended(world: World, person: Any) -> None:
+    world.run()
+    world.people["ann"] = person()
+    world.run()
+    with duckdb.connect(str(world.home.sync_ledger)) as con:
+        con.execute("delete from sync_state")
+        con.execute("update sync_runs set status = 'running'")
+    world.publish()
+    assert "has not ended: it is under way, or was killed" in world.trace("cus_ann").answer
+
+
 def test_before_the_first_run_and_after_one_that_came_too_early(world: World, person: Any) -> None:
     world.people["ann"] = person()
     world.publish()
@@ -247,7 +283,18 @@ def test_a_merged_id_leads_to_its_heir(world: World, person: Any) -> None:
     found = world.trace("cus_old")
     assert (found.customer_id, found.is_there) == ("cus_ann", True)
     assert step(found, "identity").details == (
-        "cus_old was merged into cus_ann on 2026-02-10 00:00 (new evidence)",
+        "has taken in cus_old on 2026-02-10 00:00 (new evidence)",
+    )
+    world.more += [
+        "insert into identity.resolve_forward values ('cus_older', 'cus_ann')",
+        "insert into identity.history values ('merge', 'cus_older', 'cus_old', 'new evidence',"
+        " timestamp '2026-02-01'), ('split', 'cus_x', 'cus_ann', 'a login', timestamp '2026-02-20')",
+    ]
+    world.publish()
+    assert step(world.trace("cus_older"), "identity").details == (
+        "was split off cus_x on 2026-02-20 00:00 (a login)",
+        "has taken in cus_old on 2026-02-10 00:00 (new evidence)",
+        "cus_older leads to it by way of another merge",
     )
 
 
