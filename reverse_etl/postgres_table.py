@@ -55,6 +55,7 @@ class PostgresTable(sql_rows.SqlTable):
     mark = "${}"
     book_types = ("text", "text", "text", "text", "timestamptz")
     now = "now()"
+    long_ago = "now() - interval '90 days'"
 
     def __init__(self, connection: Mapping[str, str]) -> None:
         super().__init__(connection)
@@ -214,7 +215,6 @@ def _address(connection: Mapping[str, str]) -> str:
     """libpq's URI with the password and our settings in it; raises StopError for no URL."""
     try:
         url = urlsplit(connection["url"])
-        _ = url.port
     except ValueError:
         url = urlsplit("")
     if url.scheme not in {"postgresql", "postgres"}:

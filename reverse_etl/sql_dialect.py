@@ -42,6 +42,8 @@ class SqlDialect(Destination):
     key_type = "text"
     book_types: tuple[str, ...] = ("text", "text", "text", "text", "timestamp")
     now = "CURRENT_TIMESTAMP"
+    #: Batches applied before that are forgotten: nobody sends them again.
+    long_ago = "datetime('now', '-90 days')"
     has_schemas = True
     #: Whether dropping a table ends the transaction, so that it has to wait until after it.
     drop_commits = False
@@ -125,6 +127,21 @@ class SqlDialect(Destination):
                 f"FROM {staged.source} AS s WHERE t.{self.quote(self._key)} = s.row_key "
                 "AND s.operation = 'upsert'"
             )
+
+    def remove(self, into: str, staged: Staged) -> None:
+        """Delete the staged removals."""
+        self.run(
+            f"DELETE FROM {into} WHERE {self.quote(self._key)} IN "
+            f"(SELECT s.row_key FROM {staged.source} AS s WHERE s.operation = 'remove')"
+        )
+
+    def remove_others(self, target: str, kept: str) -> None:
+        """Delete the rows of one table whose key another table does not have."""
+        key = self.quote(self._key)
+        self.run(
+            f"DELETE FROM {target} AS t "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE k.{key} = t.{key})"
+        )
 
     @abstractmethod
     def column_type(self, duckdb_type: str) -> str:

@@ -97,6 +97,12 @@ class SqlTable(SqlDialect):
                     json.dumps(answers, ensure_ascii=False),
                 ],
             )
+            if batch.position == 1:
+                self.run(
+                    f"DELETE FROM {book} WHERE applied_at < {self.long_ago} "
+                    f"AND sync_name = {self.mark.format(1)}",
+                    [batch.sync_name],
+                )
         if leftover and not self.drop_commits:
             self.run(f"DROP TABLE {leftover}")
         self._is_committing = True
@@ -115,10 +121,7 @@ class SqlTable(SqlDialect):
             into = self._session(batch)
         staged = self.stage(batch, table, names)
         key = self.quote(self._key)
-        self.run(
-            f"DELETE FROM {into} WHERE {key} IN "
-            f"(SELECT s.row_key FROM {staged.source} AS s WHERE s.operation = 'remove')"
-        )
+        self.remove(into, staged)
         if batch.mode == "update_only":
             absent = self.run(
                 f"SELECT s.row_text FROM {staged.source} AS s WHERE s.operation = 'upsert' AND "
@@ -158,9 +161,7 @@ class SqlTable(SqlDialect):
                 code="broken_session",
             )
         target, key = self.quote(*self._target), self.quote(self._key)
-        self.run(
-            f"DELETE FROM {target} WHERE {key} IS NULL OR {key} NOT IN (SELECT {key} FROM {staging})"
-        )
+        self.remove_others(target, staging)
         columns = ", ".join(self.quote(name) for name in (self._key, *names))
         source = f"(SELECT {columns}, {key} AS row_key, 'upsert' AS operation FROM {staging})"
         self.upsert(target, Staged(source, names))

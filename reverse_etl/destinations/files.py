@@ -47,7 +47,7 @@ KEPT_SNAPSHOTS = 2
 class Files(Destination):
     capabilities = Capabilities(
         max_rows=1_000_000,
-        default_rows=100_000,
+        default_rows=50_000,
         modes=frozenset({"mirror", "upsert", "add_only", "replace", "events"}),
         removal=True,
         connection_keys=frozenset({"path"}),

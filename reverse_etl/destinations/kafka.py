@@ -72,7 +72,7 @@ class Kafka(Destination):
             "message.max.bytes": int(_number(connection, "max_message_bytes", 1_000_000)),
             # a message is given up before `send` is, so that nothing is delivered behind its back
             "message.timeout.ms": int(self._seconds * 1000),
-            "request.timeout.ms": int(max(1.0, self._seconds / 2) * 1000),
+            "request.timeout.ms": int(min(900.0, max(1.0, self._seconds / 2)) * 1000),
             "socket.connection.setup.timeout.ms": int(CONNECT_SECONDS * 1000),
             "queue.buffering.max.messages": 200_000,
             "queue.buffering.max.kbytes": 256_000,

@@ -71,6 +71,7 @@ class Mysql(sql_rows.SqlTable):
     key_type = "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     book_types = ("varchar(64)", "varchar(255)", "varchar(64)", "longtext", "datetime")
     now = "utc_timestamp()"
+    long_ago = "utc_timestamp() - interval 90 day"
     drop_commits = True
 
     def __init__(self, connection: Mapping[str, str]) -> None:
@@ -235,6 +236,20 @@ class Mysql(sql_rows.SqlTable):
                 f"s.row_key SET {', '.join(f't.{name} = s.{name}' for name in names)} "
                 "WHERE s.operation = 'upsert'"
             )
+
+    def remove(self, into: str, staged: Staged) -> None:
+        # by a join, for MariaDB runs the subquery of a DELETE once a row
+        self.run(
+            f"DELETE t FROM {into} AS t JOIN {staged.source} AS s "
+            f"ON t.{self.quote(self._key)} = s.row_key WHERE s.operation = 'remove'"
+        )
+
+    def remove_others(self, target: str, kept: str) -> None:
+        key = self.quote(self._key)
+        self.run(
+            f"DELETE t FROM {target} AS t LEFT JOIN {kept} AS k ON k.{key} = t.{key} "
+            f"WHERE k.{key} IS NULL"
+        )
 
     def make_like(self, new: tuple[str, ...]) -> None:
         name = self.quote(*new)

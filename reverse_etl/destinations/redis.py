@@ -127,10 +127,11 @@ class Redis(Destination):
         self._seconds = _number(connection, "timeout_seconds", SECONDS)
         self._ttl = int(_number(connection, "ttl_seconds", 0))
         try:
-            is_url = urlsplit(self._url).scheme in {"redis", "rediss", "unix"}
+            url = urlsplit(self._url)
+            scheme, _ = url.scheme, url.port
         except ValueError:
-            is_url = False
-        if not is_url:
+            scheme = ""
+        if scheme not in {"redis", "rediss", "unix"}:
             raise StopError(
                 "connection.url is no URL such as redis://user@host:6379/0", code="bad_url"
             )
@@ -139,8 +140,11 @@ class Redis(Destination):
                 "connection.key_template has no {key} in it, or begins with mainstem:",
                 code="bad_template",
             )
-        if self._ca_file and not Path(self._ca_file).is_file():
-            raise StopError("connection.ca_file names no file", code="bad_ca_file")
+        if self._ca_file and (scheme != "rediss" or not Path(self._ca_file).is_file()):
+            raise StopError(
+                "connection.ca_file names no file, or connection.url is not rediss://",
+                code="bad_ca_file",
+            )
         self._client: Any = None
 
     def __exit__(self, *_: object) -> None:

@@ -151,6 +151,16 @@ def test_a_batch_sent_again_repeats_nothing_and_is_answered_as_before(store: Sto
     assert store.people() == [("c1", "theirs", 7), ("c9", None, 1)]
 
 
+def test_batches_of_long_ago_are_forgotten(store: Store) -> None:
+    store.send(put("c1"), key="old")
+    store.send(put("c2"), key="recent")
+    store.query("UPDATE mainstem_sync_batches SET applied_at = '2020-01-01' "
+                "WHERE idempotency_key = 'old'")  # fmt: skip
+    store.send(put("c3"), key="new")
+    keys = store.query("SELECT idempotency_key FROM mainstem_sync_batches ORDER BY 1")
+    assert keys == [("new",), ("recent",)]
+
+
 def test_modes_that_only_add_or_only_update(store: Store) -> None:
     store.send(put("c1", "a@x"))
     for mode in ("add_only", "events"):
