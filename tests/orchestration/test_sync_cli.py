@@ -91,6 +91,16 @@ def test_a_dry_run_is_the_runs_difference_and_waits_for_nobody(
     assert isinstance(done.exception, lock.BusyError)
 
 
+def test_a_dry_run_of_what_a_guard_would_block(declared: World, person: Any) -> None:
+    declared.people |= {f"p{n}": person() for n in range(40)}
+    declared.run()
+    declared.people |= {f"p{n}": person(revenue=1) for n in range(30)}
+    declared.publish()
+    done = mainstem(NAME, "--dry-run", "--quiet")
+    assert done.exit_code == 3
+    assert "--accept" in done.output
+
+
 def test_the_check(declared: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{NAME} → webhook" in mainstem(NAME, "--check").output
     monkeypatch.delenv("SECRET")
