@@ -82,7 +82,8 @@ class Batch:
     """Rows that travel together; sent again after a kill it is the same byte for byte.
 
     `position` counts from 1 to `of` within the run (a batch that was split keeps the position of
-    what it was split from); `total_rows` are those of all `of` batches.
+    what it was split from); `total_rows` are those of all `of` batches. `field_types` are DuckDB's
+    types of `field_names`, where a destination has to make columns; empty if they are not known.
     """
 
     sync_name: str
@@ -95,6 +96,7 @@ class Batch:
     position: int = 1
     of: int = 1
     total_rows: int = 0
+    field_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,17 @@ class RowAnswer:
 
 @dataclass(frozen=True)
 class BatchAnswer:
-    """An accepted batch. A row that is not in `rows` was accepted without a remark."""
+    """An accepted batch. A row that is not in `rows` was accepted without a remark.
+
+    `remark` is what the destination said that belongs to no single row (how many it did not take,
+    and why): for people, without personal data.
+    """
 
     http_status: int | None = None
     bytes_sent: int = 0
     rows: Mapping[str, RowAnswer] = field(default_factory=dict, repr=False)
     requests: int = 1
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,13 @@ class Body:
 
 
 class DestinationError(Exception):
-    """Trouble at a destination. The message is shown to people: no personal data, no secret."""
+    """Trouble at a destination. The message is shown to people: no personal data, no secret.
+
+    `detail` is what the destination said in its own words, which may quote rows: it is for the log
+    of the one row that it is about, redacted, and for nothing else.
+    """
+
+    detail = ""
 
     def __init__(self, message: str, *, code: str, http_status: int | None = None) -> None:
         super().__init__(message)
