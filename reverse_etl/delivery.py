@@ -36,6 +36,8 @@ Answer = BatchAnswer | Job | None
 # so often the main thread looks up, whatever it waits for
 LONGEST_LOOK = 1.0
 BYTES_AT_ONCE = 2_000_000
+# times `parallel`
+MARKED_AHEAD = 3
 JOB_PAUSE_GROWTH = 1.5
 LONGEST_JOB_PAUSE = 30.0
 
@@ -45,23 +47,18 @@ class Flight:
     """A batch and how far it has come. It keeps its turn while it waits for another try.
 
     `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
-    meet. `due_at` is when to go on (time.monotonic).
+    meet. `marks` is how many tries the ledger knows of, `due_at` when to go on (time.monotonic).
     """
 
     ref: outbox.BatchRef
     maybe_applied: bool
     job_id: str | None
     tries: int = 0
+    marks: int = 0
     job_pause: float = 0.0
     job_ends_at: float | None = None
     due_at: float = 0.0
     batch: Batch = field(init=False, repr=False)
-
-
-@dataclass(frozen=True)
-class _Answered:
-    booking: settling.Booking
-    rows: int
 
 
 @dataclass
@@ -84,9 +81,8 @@ class Delivery:
     due: deque[Flight] = field(default_factory=deque)
     waiting: list[Flight] = field(default_factory=list)
     under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
-    # batches that were read ahead, and how many rows are read in one go
+    # batches that were read ahead
     read: dict[int, Batch] = field(default_factory=dict)
-    rows_at_once: int = 0
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.policy)
@@ -107,23 +103,18 @@ class Delivery:
                     raise self.trouble
 
     def _deliver_stage(self, pool: ThreadPoolExecutor) -> None:
-        answered: list[_Answered] = []
-        while self.due or self.waiting or self.under_way or answered:
+        while self.due or self.waiting or self.under_way:
             if self.is_ending:
+                self._leave([*self.due, *self.waiting])
                 self.due.clear()
-                for flight in self.waiting:
-                    self._leave(flight)
                 self.waiting.clear()
             starting = self._next()
-            self._commit(answered, starting)
-            answered = []
+            self._mark(starting)
             for flight in starting:
                 self.under_way[self._start(pool, flight)] = flight
             if self.under_way:
                 arrived, _ = wait(self.under_way, self._pause(), FIRST_COMPLETED)
-                answered = self._take_in(
-                    [(self.under_way.pop(future), future) for future in arrived]
-                )
+                self._take_in([(self.under_way.pop(future), future) for future in arrived])
             elif self.due or self.waiting:
                 time.sleep(self._pause())
 
@@ -157,33 +148,31 @@ class Delivery:
     def _read(self, ref: outbox.BatchRef) -> Batch:
         """A batch; with it those after it are read, as far as that is a few megabytes."""
         if ref.number not in self.read:
-            numbers, rows = [ref.number], ref.row_count
-            for flight in self.due:
-                rows += flight.ref.row_count
-                if rows > self.rows_at_once:
-                    break
-                numbers.append(flight.ref.number)
+            following = itertools.accumulate(
+                (flight.ref for flight in self.due), _with_bytes, initial=(ref, ref.payload_bytes)
+            )
+            near = itertools.takewhile(lambda item: item[1] <= BYTES_AT_ONCE, following)
+            numbers = [found.number for found, _ in near] or [ref.number]
             self.read = outbox.read_batches(self.con, self.sync, self.run, numbers)
-            bytes_read = sum(len(row.fields) for b in self.read.values() for row in b.rows)
-            rows_read = sum(len(batch.rows) for batch in self.read.values())
-            self.rows_at_once = BYTES_AT_ONCE * rows_read // max(1, bytes_read)
         return self.read.pop(ref.number)
 
-    def _commit(self, answered: list[_Answered], starting: list[Flight]) -> None:
-        """Book what was answered, and note what is sent next, in one transaction."""
+    def _mark(self, starting: list[Flight]) -> None:
+        """Note what is sent now, before it is; what is new together with the next ones.
+
+        To be `sent` says that a batch may have arrived. One that is marked before its turn and is
+        not sent after all is unmarked, or after a kill sent again for the first time.
+        """
         sending = [flight for flight in starting if flight.job_id is None]
-        if answered or sending:
-            at = self.clock()
-            self.con.begin()
-            settling.book(self.con, self.run.sync_run_id, [item.booking for item in answered], at)
-            outbox.mark_sent(self.con, self.run, [flight.ref.number for flight in sending], at)
-            self.con.commit()
+        marking = [flight for flight in sending if flight.marks == flight.tries]
+        if marking:
+            ahead = itertools.islice(self.due, MARKED_AHEAD * self.parallel)
+            marking += [flight for flight in ahead if flight.marks == 0]
+            numbers = [flight.ref.number for flight in marking]
+            outbox.mark_sent(self.con, self.run, numbers, self.clock())
+        for flight in marking:
+            flight.marks += 1
         for flight in sending:
             flight.tries += 1
-        for item in answered:
-            self.done += item.rows
-            if self.progress:
-                self.progress(self.done, self.total)
 
     def _start(self, pool: ThreadPoolExecutor, flight: Flight) -> Future[Answer]:
         if flight.job_id is None:
@@ -192,9 +181,9 @@ class Delivery:
             flight.job_ends_at = time.monotonic() + self.policy.job_seconds
         return pool.submit(self.destination.collect, flight.batch, flight.job_id)
 
-    def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> list[_Answered]:
-        """What was answered; decides what comes next for what was not."""
-        answered: list[_Answered] = []
+    def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> None:
+        """Book what was answered, and decide what comes next for what was not."""
+        answered: list[tuple[Flight, BatchAnswer]] = []
         for flight, future in arrived:
             try:
                 answer = future.result()
@@ -204,32 +193,40 @@ class Delivery:
                     continue
                 told = RowAnswer(error.code, str(error))
                 rows = {row.key: told for row in flight.batch.rows}
-                answered.append(self._answered(flight, BatchAnswer(error.http_status, rows=rows)))
+                answered.append((flight, BatchAnswer(error.http_status, rows=rows)))
             except RetryError as error:
                 self._meet(flight, error)
             except DestinationError as error:
                 books.count_requests(self.con, self.run, 1)
                 self._end(error)
-                self._leave(flight)
+                self._leave([flight])
             else:
                 if isinstance(answer, BatchAnswer):
-                    answered.append(self._answered(flight, answer))
+                    answered.append((flight, answer))
                 else:
                     self._wait_for_job(flight, answer)
-        return answered
+        if answered:
+            self._book(answered)
 
-    def _answered(self, flight: Flight, answer: BatchAnswer) -> _Answered:
-        booking = settling.Booking(
-            flight.ref.number,
-            answer.http_status,
-            _redacted(flight.batch, answer),
-            answer.requests,
-            answer.bytes_sent,
-        )
-        rows = len(flight.batch.rows)
-        if error := self.breaker.answered(rows, booking.rows.values()):
-            self._end(error)
-        return _Answered(booking, rows)
+    def _book(self, answered: list[tuple[Flight, BatchAnswer]]) -> None:
+        bookings = [
+            settling.Booking(
+                flight.ref.number,
+                answer.http_status,
+                _redacted(flight.batch, answer),
+                answer.requests,
+                answer.bytes_sent,
+            )
+            for flight, answer in answered
+        ]
+        settling.book(self.con, self.run.sync_run_id, bookings, self.clock())
+        for (flight, _), booking in zip(answered, bookings, strict=True):
+            rows = len(flight.batch.rows)
+            self.done += rows
+            if self.progress:
+                self.progress(self.done, self.total)
+            if error := self.breaker.answered(rows, booking.rows.values()):
+                self._end(error)
 
     def _split(self, flight: Flight) -> None:
         """Find the bad row: the halves of a refused batch are tried at once, in its place."""
@@ -248,7 +245,7 @@ class Delivery:
         flight.maybe_applied = flight.maybe_applied or error.maybe_applied
         seconds = wait_before(self.policy, flight.tries, error.after_seconds)
         if seconds is None:
-            self._leave(flight)
+            self._leave([flight])
             self.trouble = self.trouble or error
             if self.breaker.broke(error):
                 self._end(error)
@@ -290,15 +287,24 @@ class Delivery:
             return
         self.waiting.append(flight)
 
-    def _leave(self, flight: Flight) -> None:
-        """Leave a batch to the next run: in flight if it may have arrived, else planned anew."""
-        if not flight.maybe_applied:
-            outbox.mark_unsent(self.con, self.run, flight.ref.number)
+    def _leave(self, flights: list[Flight]) -> None:
+        """Leave batches to the next run: in flight if they may have arrived, else planned anew."""
+        unsent = [
+            flight.ref.number for flight in flights if flight.marks and not flight.maybe_applied
+        ]
+        if unsent:
+            outbox.mark_unsent(self.con, self.run, unsent)
 
     def _end(self, error: DestinationError) -> None:
         # what stops everything is worth more than what kept one batch
         self.trouble = error if not self.is_ending else self.trouble
         self.is_ending = True
+
+
+def _with_bytes(
+    before: tuple[outbox.BatchRef, int], ref: outbox.BatchRef
+) -> tuple[outbox.BatchRef, int]:
+    return ref, before[1] + ref.payload_bytes
 
 
 def _redacted(batch: Batch, answer: BatchAnswer) -> dict[str, RowAnswer]:

@@ -1,7 +1,7 @@
 """The sync ledger: what each destination holds, and what is on its way there.
 
-The invariant: a batch is `sent` here, committed, before its request goes out, and `answered`,
-committed, when its answer has come. Settling (reverse_etl.settling) turns answered batches into
+The invariant: a batch is `sent` here, committed, before its request goes out, and its answer is
+here, committed, before another takes its place. Settling (reverse_etl.settling) turns answers into
 `sync_state` and `sync_log` in one transaction, when a run ends or, after a kill, when the ledger is
 opened next. So whatever moment a process dies at, a row is either still planned, or in a batch known
 to be in flight, which is sent again under the same idempotency key, or settled. A run is unfinished
@@ -12,6 +12,7 @@ Payloads are kept in `planned_rows` until their run ends and nowhere else.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,12 @@ import duckdb
 from reverse_etl import settling
 from reverse_etl.declarations import Sync
 
-# a ledger works on what does not fit into this by way of files beside it
-MEMORY_LIMIT = "120MB"
+SETTINGS: Mapping[str, str] = {
+    # what does not fit is worked on by way of files beside the ledger
+    "memory_limit": "120MB",
+    # payloads are gone when a run ends: most runs need not move them from the log to the tables
+    "wal_autocheckpoint": "64MB",
+}
 
 # the tables that are projected into the warehouse: one home for their columns
 TABLES = {
@@ -101,6 +106,7 @@ INTERNAL = {
         "idempotency_key": "VARCHAR",
         "status": "VARCHAR",
         "row_count": "BIGINT",
+        "payload_bytes": "BIGINT",
         "attempts": "INTEGER",
         "sent_at": "TIMESTAMP",
         "field_names": "VARCHAR[]",
@@ -116,7 +122,17 @@ INTERNAL = {
         "bytes_sent": "BIGINT",
         "answered_at": "TIMESTAMP",
     },
-    # what was said about single rows of answered batches, until they are settled
+    # answers as they come, until they are settled: to append is all that is done while others are
+    # under way
+    "batch_answers": {
+        "sync_run_id": "VARCHAR",
+        "batch_number": "INTEGER",
+        "http_status": "INTEGER",
+        "requests": "BIGINT",
+        "bytes_sent": "BIGINT",
+        "answered_at": "TIMESTAMP",
+    },
+    # what was said about single rows of these batches
     "row_answers": {
         "sync_run_id": "VARCHAR",
         "batch_number": "INTEGER",
@@ -151,7 +167,7 @@ def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        con = duckdb.connect(str(path), config={"memory_limit": MEMORY_LIMIT})
+        con = duckdb.connect(str(path), config=dict(SETTINGS))
     except duckdb.IOException as error:
         if "lock" not in str(error).lower():
             raise

@@ -17,15 +17,16 @@ class BatchRef:
 
     number: int
     row_count: int
-    attempts: int
     stage: int
+    payload_bytes: int
     job_id: str | None = None
 
 
 def batches(con: duckdb.DuckDBPyConnection, run: OpenRun, status: str) -> list[BatchRef]:
     """The batches of a run that are `planned`, or `sent` and not yet answered, in order."""
     rows = con.execute(
-        "SELECT batch_number, row_count, attempts, coalesce(stage, 0), job_id FROM sync_batches "
+        "SELECT batch_number, row_count, coalesce(stage, 0), coalesce(payload_bytes, 0), job_id "
+        "FROM sync_batches "
         "WHERE sync_run_id = ? AND status = ? ORDER BY coalesce(stage, 0), batch_number",
         [run.sync_run_id, status],
     ).fetchall()
@@ -48,17 +49,17 @@ def read_batches(
     bound = {"run": run.sync_run_id, "numbers": list(numbers)}
     heads = con.execute(
         """
-        SELECT batch_number, idempotency_key, field_names, coalesce(mode, $mode),
+        SELECT batch_number, row_count, idempotency_key, field_names, coalesce(mode, $mode),
             coalesce(place, batch_number), coalesce(of_places, batch_number),
             coalesce(total_rows, row_count)
         FROM sync_batches
-        WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))""",
+        WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
+        ORDER BY batch_number""",
         bound | {"mode": sync.mode},
     ).fetchall()
-    found = con.execute(
+    rows = con.execute(
         """
-        SELECT batch_number, row_key, if(kind = 'remove', 'remove', 'upsert'), payload, remote_id,
-            coalesce(is_new, kind = 'add')
+        SELECT row_key, payload, remote_id, coalesce(is_new, kind = 'add'), kind = 'remove'
         FROM planned_rows
         WHERE sync_run_id = $run AND batch_number BETWEEN $first AND $last
           AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
@@ -66,24 +67,26 @@ def read_batches(
         # the bounds let whole row groups be skipped
         bound | {"first": min(numbers), "last": max(numbers)},
     ).fetchall()
-    rows: dict[int, list[Row]] = {number: [] for number in numbers}
-    for number, *row in found:
-        rows[number].append(Row(*row))
-    return {
-        number: Batch(
+    found: dict[int, Batch] = {}
+    start = 0
+    for number, row_count, idempotency_key, field_names, mode, place, of_places, total in heads:
+        found[number] = Batch(
             sync_name=sync.name,
             sync_run_id=run.sync_run_id,
             number=number,
-            idempotency_key=key,
+            idempotency_key=idempotency_key,
             field_names=tuple(field_names),
-            rows=rows[number],
+            rows=[
+                Row(key, "remove" if is_removal else "upsert", text, remote_id, is_new)
+                for key, text, remote_id, is_new, is_removal in rows[start : start + row_count]
+            ],
             mode=mode,
             position=place,
             of=of_places,
             total_rows=total,
         )
-        for number, key, field_names, mode, place, of_places, total in heads
-    }
+        start += row_count
+    return found
 
 
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
@@ -94,24 +97,21 @@ def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number:
 def mark_sent(
     con: duckdb.DuckDBPyConnection, run: OpenRun, numbers: Sequence[int], at: datetime
 ) -> None:
-    """Say that batches are tried (once more), and may be at the destination from now on.
-
-    The caller commits before anything goes out.
-    """
-    for number in numbers:
-        con.execute(
-            "UPDATE sync_batches SET status = 'sent', attempts = attempts + 1, "
-            "sent_at = coalesce(sent_at, ?) WHERE sync_run_id = ? AND batch_number = ?",
-            [at, run.sync_run_id, number],
-        )
+    """Say, durably, that batches are tried (once more): they may be at the destination from now on."""
+    con.execute(
+        "UPDATE sync_batches SET status = 'sent', attempts = attempts + 1, "
+        "sent_at = coalesce(sent_at, ?) "
+        "WHERE sync_run_id = ? AND batch_number IN (SELECT unnest(?::INTEGER[]))",
+        [at, run.sync_run_id, list(numbers)],
+    )
 
 
-def mark_unsent(con: duckdb.DuckDBPyConnection, run: OpenRun, number: int) -> None:
-    """Say that a batch certainly did not arrive."""
+def mark_unsent(con: duckdb.DuckDBPyConnection, run: OpenRun, numbers: Sequence[int]) -> None:
+    """Say that batches certainly did not arrive."""
     con.execute(
         "UPDATE sync_batches SET status = 'planned', sent_at = NULL "
-        "WHERE sync_run_id = ? AND batch_number = ?",
-        [run.sync_run_id, number],
+        "WHERE sync_run_id = ? AND batch_number IN (SELECT unnest(?::INTEGER[]))",
+        [run.sync_run_id, list(numbers)],
     )
 
 

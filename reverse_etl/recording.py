@@ -94,10 +94,14 @@ def _insert_batches(
         """
         INSERT INTO sync_batches BY NAME
         SELECT $run AS sync_run_id, $offset + place AS batch_number, idempotency_key,
-            'planned' AS status, row_count, 0 AS attempts, $fields::VARCHAR[] AS field_names,
-            stage, place, $of AS of_places, $total AS total_rows, $mode AS mode,
+            'planned' AS status, row_count, payload_bytes, 0 AS attempts,
+            $fields::VARCHAR[] AS field_names, stage, place, $of AS of_places, $total AS total_rows, $mode AS mode,
             $tries AS max_attempts
-        FROM cut ORDER BY place""",
+        FROM cut
+        JOIN (SELECT batch_number - $offset AS place, sum(strlen(payload)) AS payload_bytes
+              FROM planned_rows WHERE sync_run_id = $run AND batch_number > $offset GROUP BY ALL)
+            USING (place)
+        ORDER BY place""",
         {
             **{name: bound[name] for name in ("run", "offset", "fields", "mode", "of", "total")},
             "tries": sync.max_attempts,
@@ -171,7 +175,7 @@ def _note_unsent(
             if(p.kind = 'invalid', 'parked', 'suppressed') AS status, p.is_held,
             s.remote_id, 0 AS attempts, p.reason AS last_error_code, NULL::VARCHAR AS last_error,
             if(p.kind = 'invalid', coalesce(s.first_failed_at, $at), NULL) AS first_failed_at,
-            s.synced_at, $run_id AS run_id
+            s.synced_at, $run_id AS run_id, s.field_hashes
         FROM plan p LEFT JOIN sync_state s ON s.sync_name = $name AND s.row_key = p.row_key
         WHERE p.kind IN ('invalid', 'suppressed') AND p.is_news""",
         {"name": sync.name, "at": at, "run_id": run_id},

@@ -13,6 +13,11 @@ import duckdb
 from reverse_etl.destination import RowAnswer
 
 ROWS_A_STEP = 100_000
+STATE_COLUMNS = (
+    *("sync_name", "row_key", "customer_id", "payload_hash", "status", "is_held", "remote_id"),
+    *("attempts", "last_error_code", "last_error", "first_failed_at", "synced_at", "run_id"),
+    "field_hashes",
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,14 @@ class Booking:
 def book(
     con: duckdb.DuckDBPyConnection, sync_run_id: str, bookings: Sequence[Booking], at: datetime
 ) -> None:
-    """Note the answers of batches that came together. The caller owns the transaction."""
+    """Note the answers of batches that came together, in one transaction."""
     told = [
         (booking.number, key, answer.error_code, answer.error, answer.remote_id)
         for booking in bookings
         for key, answer in booking.rows.items()
     ]
     if told:
+        con.begin()
         numbers, keys, codes, errors, remote_ids = map(list, zip(*told, strict=True))
         con.execute(
             """
@@ -51,21 +57,19 @@ def book(
                 "ids": remote_ids,
             },
         )
-    for booking in bookings:
-        con.execute(
-            """
-            UPDATE sync_batches SET status = 'answered', http_status = ?, requests = ?,
-                bytes_sent = ?, answered_at = ?
-            WHERE sync_run_id = ? AND batch_number = ?""",
-            [
-                booking.http_status,
-                booking.requests,
-                booking.bytes_sent,
-                at,
-                sync_run_id,
-                booking.number,
-            ],
-        )
+    con.execute(
+        f"INSERT INTO batch_answers VALUES {', '.join(['(?, ?, ?, ?, ?, ?)'] * len(bookings))}",
+        [
+            value
+            for item in bookings
+            for value in (
+                *(sync_run_id, item.number, item.http_status),
+                *(item.requests, item.bytes_sent, at),
+            )
+        ],
+    )
+    if told:
+        con.commit()
 
 
 def settle(con: duckdb.DuckDBPyConnection) -> None:
@@ -73,6 +77,16 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
 
     A session that replaces counts when all of it is there, and not before.
     """
+    con.begin()
+    con.execute(
+        """
+        UPDATE sync_batches b SET status = 'answered', http_status = a.http_status,
+            requests = a.requests, bytes_sent = a.bytes_sent, answered_at = a.answered_at
+        FROM batch_answers a
+        WHERE a.sync_run_id = b.sync_run_id AND a.batch_number = b.batch_number"""
+    )
+    con.execute("DELETE FROM batch_answers")
+    con.commit()
     while True:
         due = con.execute(
             """
@@ -112,33 +126,32 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
     bound = {"run": sync_run_id, "numbers": numbers}
     con.execute(
         """
-        CREATE OR REPLACE TEMP TABLE outcome AS
-        SELECT r.sync_name, r.run_id, p.row_key, p.customer_id, p.kind, p.reason, p.payload_hash,
-            p.field_hashes, b.http_status, b.idempotency_key, b.attempts, b.answered_at,
-            coalesce(a.remote_id, s.remote_id) AS remote_id, s.first_failed_at, s.synced_at,
-            coalesce(p.is_new, p.kind = 'add') AS is_new,
-            coalesce(b.mode = 'replace', false) AS is_session,
-            -- who is to be removed and is not there is removed
-            CASE WHEN p.kind = 'remove' AND a.error_code = 'not_there' THEN NULL
-                 ELSE a.error_code END AS error_code,
-            a.error,
-            coalesce(a.error_code = 'not_there' AND b.mode = 'update_only', false) AS is_not_there,
-            -- refused so often with this payload; a new one is a new start
-            1 + CASE WHEN s.payload_hash IS NOT DISTINCT FROM p.payload_hash
-                     THEN coalesce(s.attempts, 0) ELSE 0 END AS failures,
-            b.max_attempts
-        FROM planned_rows p
-        JOIN sync_batches b USING (sync_run_id, batch_number)
-        JOIN sync_runs r USING (sync_run_id)
-        LEFT JOIN row_answers a
-            ON a.sync_run_id = $run AND a.batch_number = b.batch_number AND a.row_key = p.row_key
-        LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
-        WHERE p.sync_run_id = $run AND b.batch_number IN (SELECT unnest($numbers::INTEGER[]))""",
-        bound,
-    )
-    con.execute(
-        """
         CREATE OR REPLACE TEMP TABLE settled AS
+        WITH answered AS (
+            SELECT r.sync_name, r.run_id, p.row_key, p.customer_id, p.kind, p.reason,
+                p.payload_hash, p.field_hashes, b.http_status, b.idempotency_key,
+                b.attempts AS tries, b.answered_at, b.max_attempts,
+                coalesce(a.remote_id, s.remote_id) AS remote_id, s.first_failed_at, s.synced_at,
+                coalesce(p.is_new, p.kind = 'add') AS is_new,
+                coalesce(b.mode = 'replace', false) AS is_session,
+                -- who is to be removed and is not there is removed
+                CASE WHEN p.kind = 'remove' AND a.error_code = 'not_there' THEN NULL
+                     ELSE a.error_code END AS error_code,
+                a.error,
+                coalesce(a.error_code = 'not_there' AND b.mode = 'update_only', false)
+                    AS is_not_there,
+                -- refused so often with this payload; a new one is a new start
+                1 + CASE WHEN s.payload_hash IS NOT DISTINCT FROM p.payload_hash
+                         THEN coalesce(s.attempts, 0) ELSE 0 END AS failures
+            FROM planned_rows p
+            JOIN sync_batches b USING (sync_run_id, batch_number)
+            JOIN sync_runs r USING (sync_run_id)
+            LEFT JOIN row_answers a
+                ON a.sync_run_id = $run AND a.batch_number = b.batch_number
+                AND a.row_key = p.row_key
+            LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
+            WHERE p.sync_run_id = $run AND b.batch_number IN (SELECT unnest($numbers::INTEGER[]))
+        )
         SELECT sync_name, row_key, customer_id, payload_hash,
             CASE WHEN is_not_there THEN 'suppressed'
                  WHEN error_code IS NOT NULL AND kind <> 'remove' AND failures >= max_attempts
@@ -153,8 +166,11 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
             CASE WHEN error_code IS NOT NULL AND NOT is_not_there
                  THEN coalesce(first_failed_at, answered_at) END AS first_failed_at,
             if(error_code IS NULL, answered_at, synced_at) AS synced_at, run_id,
-            if(error_code IS NULL, field_hashes, NULL) AS field_hashes
-        FROM outcome"""
+            if(error_code IS NULL, field_hashes, NULL) AS field_hashes,
+            -- of the log
+            kind, reason, is_not_there, http_status, tries, idempotency_key, answered_at
+        FROM answered""",
+        bound,
     )
     put_state(con)
     con.execute(
@@ -163,10 +179,10 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
         SELECT $run AS sync_run_id, row_key,
             if(kind = 'remove', 'remove', 'upsert') AS operation,
             CASE WHEN is_not_there THEN 'suppressed'
-                 WHEN error_code IS NULL THEN 'ok' ELSE 'rejected' END AS status,
-            coalesce(error_code, reason) AS reason, http_status, attempts,
-            if(error_code IS NULL, NULL, error) AS error, idempotency_key, answered_at AS sent_at
-        FROM outcome""",
+                 WHEN last_error_code IS NULL THEN 'ok' ELSE 'rejected' END AS status,
+            coalesce(last_error_code, reason) AS reason, http_status, tries AS attempts,
+            last_error AS error, idempotency_key, answered_at AS sent_at
+        FROM settled""",
         {"run": sync_run_id},
     )
     con.execute(
@@ -184,12 +200,12 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
               FROM sync_batches
               WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))) b,
              (SELECT count(*) AS everyone, count(*) FILTER (is_not_there) AS not_there,
-                count(error_code) FILTER (NOT is_not_there) AS rejected,
-                count(*) FILTER (kind = 'add' AND error_code IS NULL) AS added,
-                count(*) FILTER (kind = 'update' AND error_code IS NULL) AS updated,
-                count(*) FILTER (kind = 'remove' AND error_code IS NULL) AS removed,
-                count(*) FILTER (kind = 'unchanged' AND error_code IS NULL) AS unchanged
-              FROM outcome) o
+                count(last_error_code) FILTER (NOT is_not_there) AS rejected,
+                count(*) FILTER (kind = 'add' AND last_error_code IS NULL) AS added,
+                count(*) FILTER (kind = 'update' AND last_error_code IS NULL) AS updated,
+                count(*) FILTER (kind = 'remove' AND last_error_code IS NULL) AS removed,
+                count(*) FILTER (kind = 'unchanged' AND last_error_code IS NULL) AS unchanged
+              FROM settled) o
         WHERE sync_run_id = $run""",
         bound,
     )
@@ -213,7 +229,7 @@ def put_state(con: duckdb.DuckDBPyConnection) -> None:
         DELETE FROM sync_state USING settled
         WHERE sync_state.sync_name = settled.sync_name AND sync_state.row_key = settled.row_key"""
     )
-    con.execute("INSERT INTO sync_state BY NAME FROM settled")
+    con.execute(f"INSERT INTO sync_state BY NAME SELECT {', '.join(STATE_COLUMNS)} FROM settled")
 
 
 def mark_unknown(
@@ -232,7 +248,7 @@ def mark_unknown(
         SELECT r.sync_name, p.row_key, p.customer_id, s.payload_hash, 'unknown' AS status,
             true AS is_held, coalesce(a.remote_id, s.remote_id, p.remote_id) AS remote_id,
             coalesce(s.attempts, 0) AS attempts, s.last_error_code, s.last_error,
-            s.first_failed_at, s.synced_at, r.run_id
+            s.first_failed_at, s.synced_at, r.run_id, s.field_hashes
         FROM planned_rows p
         JOIN sync_runs r USING (sync_run_id)
         LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
