@@ -12,7 +12,7 @@ from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopErr
 from reverse_etl.destinations.mysql import Mysql
 
 pymysql = pytest.importorskip("pymysql", reason="pip install 'mainstem[mysql]'")
-PASSWORD = "p@ss/word"  # noqa: S105
+PASSWORD = "p@ss/word"
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 

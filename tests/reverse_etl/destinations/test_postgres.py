@@ -16,7 +16,7 @@ from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopErr
 from reverse_etl.destinations import postgres as module
 from reverse_etl.destinations.postgres import Postgres
 
-PASSWORD = "p@ss/word"  # noqa: S105
+PASSWORD = "p@ss/word"
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 

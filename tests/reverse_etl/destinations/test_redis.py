@@ -17,7 +17,7 @@ from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopErr
 from reverse_etl.destinations.redis import TICKET, Redis
 
 redis = pytest.importorskip("redis", reason="pip install 'mainstem[redis]'")
-PASSWORD = "p@ss/word"  # noqa: S105
+PASSWORD = "p@ss/word"
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,8 @@ from reverse_etl.destination import (
     StopError,
 )
 
-PASSWORD = "p@ss/word"  # noqa: S105
-SECRET_TEXT = "zoe.secret@example.com"  # noqa: S105
+PASSWORD = "p@ss/word"
+SECRET_TEXT = "zoe.secret@example.com"
 PEOPLE = (
     "CREATE TABLE people (customer_id VARCHAR(80) PRIMARY KEY, mail VARCHAR(80) UNIQUE, n INTEGER)"
 )
