@@ -14,7 +14,7 @@ import pytest
 from conformance import SECRET, Books, Case, Response, Vendor, serve
 
 from reverse_etl import destinations
-from reverse_etl.destination import DestinationError, RetryError, StopError
+from reverse_etl.destination import DestinationError, Job, RetryError, StopError
 from reverse_etl.http import HttpDestination
 
 MODULES = [
@@ -167,6 +167,31 @@ def test_a_vendor_in_trouble_is_asked_again(case: Case, vendor: Vendor, books: B
         assert caught.value.maybe_applied
     books.send(batch)
     assert vendor.members() == case.expected(everyone)
+
+
+STRANGE = (b"", b"<html>", b"null", b"7", b"[]", b"[7]", b"{}", b'{"data":null}', b'{"data":[7]}',
+           b'{"errors":7}', b'{"errors":[{}]}', b'{"results":[{}]}', b'{"job_status":{}}', b'{"id":null}')  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["upsert", "remove"])
+def test_an_answer_in_a_shape_of_its_own_is_no_crash(
+    case: Case, vendor: Vendor, books: Books, operation: str
+) -> None:
+    if operation == "remove" and not books.destination.capabilities.removal:
+        pytest.skip(f"{case.id} removes nobody")
+    batch = books.batch(people(case) if operation == "upsert" else [0, 1], operation)
+    for status in (200, 207):
+        for strange in STRANGE:
+            vendor.script = [Response(status, strange)] * 9
+            try:
+                answer = books.destination.send(batch)
+                if isinstance(answer, Job):
+                    books.destination.collect(batch, answer.job_id)
+            except DestinationError as error:
+                assert not isinstance(error, StopError)
+    vendor.script = []
+    books.send(batch)
+    assert vendor.members() == case.expected(people(case) if operation == "upsert" else {})
 
 
 def test_an_expired_login_is_renewed_or_named(case: Case, vendor: Vendor, books: Books) -> None:

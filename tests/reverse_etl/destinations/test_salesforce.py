@@ -138,7 +138,9 @@ class Org(Vendor):
 
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            one["Crm_Id__c"]: {name: v for name, v in one.items() if name != "In_Carts__c"}
+            one["Crm_Id__c"]: {
+                name: v for name, v in one.items() if name not in {"In_Carts__c", "Crm_Id__c"}
+            }
             for one in self.contacts.values()
             if one.get("In_Carts__c") in {True, "true"}
         }
@@ -148,12 +150,12 @@ class Emptied(Org):
     """The same, where who leaves is deleted."""
 
     def members(self) -> dict[str, dict[str, Any]]:
-        return {one["Crm_Id__c"]: one for one in self.contacts.values()}
+        every = [dict(contact) for contact in self.contacts.values()]
+        return {contact.pop("Crm_Id__c"): contact for contact in every}
 
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "Crm_Id__c": f"o'crm-{n}",
         "Email": f"person{n}@example.com",
         "LastName": f'Zoë, "{n}"',
         "Cart_Value__c": 10.5 + n,
@@ -169,10 +171,10 @@ MARKED = Case(
     person,
     {"LastName": "Noor"},
     {"Email": "no address"},
-    known_by="Crm_Id__c",
     address_key="instance_url",
     login_key="client_secret",
     renews=True,
+    key=lambda n: f"cus'_\\{n}",
 )
 DELETED = replace(
     MARKED, id="salesforce-delete", vendor=Emptied, connection=LOGIN | {"on_removal": "delete"}
@@ -205,7 +207,7 @@ def test_a_record_that_is_gone_has_left(case: Case) -> None:
     with serve(org) as address, case.destination(address) as destination:
         books = Books(case, destination)
         books.add({1: person(1), 2: person(2)})
-        del org.contacts[books.remote_ids["cus_1"]]
+        del org.contacts[books.remote_ids[case.key(1)]]
         books.remove([1, 2])
     assert not books.errors
     assert org.members() == {}

@@ -65,7 +65,7 @@ class Desk(Vendor):
 
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            key: {name: user[name] for name in ("external_id", "name", "email")}
+            key: {name: user[name] for name in ("name", "email")}
             | {name: v for name, v in user["user_fields"].items() if name != "in_carts"}
             for key, user in self.users.items()
             if user["user_fields"]["in_carts"]
@@ -74,7 +74,6 @@ class Desk(Vendor):
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "external_id": f"crm-{n}",
         "name": f"Zoë {n}",
         "email": f"person{n}@example.com",
         "cart_value": 10.5 + n,
@@ -89,7 +88,6 @@ CASE = Case(
     person,
     {"name": "Noor"},
     {"email": "no address"},
-    known_by="external_id",
     login_key="api_token",
 )
 CASES = [CASE]
@@ -100,7 +98,7 @@ def test_who_is_gone_has_left() -> None:
     with serve(desk) as address, CASE.destination(address) as destination:
         books = Books(CASE, destination)
         books.add({1: person(1), 2: person(2)})
-        del desk.users["crm-1"]
+        del desk.users["cus_1"]
         books.remove([1, 2])
     assert not books.errors
     assert desk.members() == {}
