@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from reverse_etl.destination import Row, StopError
+from reverse_etl.destination import RetryError, Row, StopError
 
 Item = TypeVar("Item")
 
@@ -24,6 +24,17 @@ def items_of(body: Any, key: str) -> list[dict[str, Any]]:
     """The objects in the list `body[key]`; empty if there is no such list."""
     found = body.get(key) if isinstance(body, dict) else None
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def found_in(response: httpx.Response, key: str) -> list[dict[str, Any]]:
+    """The objects that a look-up found; RetryError if the answer has no such list, since nobody
+    found would mean that nobody has to be taken out."""
+    body = body_of(response)
+    if not isinstance(body.get(key), list):
+        raise RetryError(
+            f"the answer to a look-up has no list {key}", code="bad_answer", maybe_applied=True
+        )
+    return items_of(body, key)
 
 
 def object_in(body: Any, key: str) -> dict[str, Any]:

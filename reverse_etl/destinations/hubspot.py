@@ -21,6 +21,7 @@ import httpx
 from reverse_etl.answers import (
     body_of,
     fields_of,
+    found_in,
     is_removal,
     items_of,
     object_in,
@@ -96,7 +97,7 @@ class HubSpot(Conversation):
                 response = yield call
                 answers |= self._refused(response, rows)
                 if call.path == READ:
-                    found = items_of(body_of(response), "results")
+                    found = found_in(response, "results")
                     yield self._members(remove=[str(one["id"]) for one in found if one.get("id")])
             # who is not there any more has left
             return {key: told for key, told in answers.items() if told.error_code != NOT_THERE}

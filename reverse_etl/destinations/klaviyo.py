@@ -23,6 +23,7 @@ import httpx
 from reverse_etl.answers import (
     body_of,
     fields_beside_key,
+    found_in,
     in_parts,
     is_removal,
     items_of,
@@ -113,10 +114,10 @@ class Klaviyo(Conversation):
     def steps(self, batch: Batch) -> Steps:
         found: list[str] = []
         for call in self.calls(batch):
-            body = body_of((yield call))
+            response = yield call
             if not is_removal(batch.rows):
-                return Job(_job(body)["id"], JOB_SECONDS)
-            found += [str(one["id"]) for one in items_of(body, "data") if one.get("id")]
+                return Job(_job(body_of(response))["id"], JOB_SECONDS)
+            found += [str(one["id"]) for one in found_in(response, "data") if one.get("id")]
         for ids in in_parts(found, REMOVED_AT_ONCE):
             yield _call("DELETE", self._members, {"data": [_reference("profile", i) for i in ids]})
         return {}

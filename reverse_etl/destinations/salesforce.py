@@ -25,6 +25,7 @@ from reverse_etl import salesforce_bulk
 from reverse_etl.answers import (
     body_of,
     fields_beside_key,
+    found_in,
     in_parts,
     is_removal,
     items_of,
@@ -221,7 +222,7 @@ class Salesforce(Conversation):
     def _remove(self, rows: Sequence[Row]) -> Steps:
         keys = {str(row.remote_id): row.key for row in rows if row.remote_id}
         for part in in_parts([row for row in rows if not row.remote_id], LOOKED_UP):
-            for record in items_of(body_of((yield self._look_up(part))), "records"):
+            for record in found_in((yield self._look_up(part)), "records"):
                 keys[str(record.get("Id"))] = str(record.get(self._id_field))
         if self._is_bulk and keys:
             return (yield from salesforce_bulk.begin(self._leaving(list(keys))))
