@@ -45,6 +45,7 @@ class Braze(HttpDestination):
         reserved_fields=frozenset({"_update_existing_only", "braze_id", "user_alias"}),
         parallel=8,
         rate=Rate(3_000, 3.0),
+        changed_fields=True,
         cannot="cannot tell whether Braze applied what it accepted (it works on it later), and "
         "changes no subscription: map email_subscribe or push_subscribe for that",
     )

@@ -47,6 +47,7 @@ class CustomerIo(Conversation):
         parallel=8,
         rate=Rate(100, 1.0),
         one_operation=True,
+        changed_fields=True,
         cannot="cannot put people into a data-driven segment, and Customer.io works on what it "
         "accepted later, so what it drops then is not seen",
     )

@@ -46,6 +46,8 @@ CONTACTS = "/crm/objects/2026-03/contacts"
 BY_PROPERTY = "="
 READ = f"{CONTACTS}/batch/read"
 LISTS = "/crm/lists/2026-03"
+# the requests of a day are spent: an hour is a fair moment to look again
+SPENT_SECONDS = 3_600.0
 NOT_THERE = "OBJECT_NOT_FOUND"
 
 
@@ -62,6 +64,7 @@ class HubSpot(Conversation):
         parallel=4,
         rate=Rate(190, 10.0),
         one_operation=True,
+        changed_fields=True,
         cannot="cannot put people into a list that HubSpot fills itself (DYNAMIC), and does not set "
         "marketing status or subscriptions: map a property for that",
     )
@@ -104,9 +107,15 @@ class HubSpot(Conversation):
         for call in self.calls(batch):
             response = yield call
             answers |= self._accepted(response, rows) | self._refused(response, rows)
-        deleted = {key for key, told in answers.items() if told.error_code == NOT_THERE}
+        # an update that carries only what changed makes nobody: the next run sends it whole
+        deleted = [
+            row
+            for row in rows
+            if answers.get(row.key, RowAnswer()).error_code == NOT_THERE
+            and fields_of(row).keys() >= set(batch.field_names)
+        ]
         if deleted:
-            response = yield self._upsert([row for row in rows if row.key in deleted])
+            response = yield self._upsert(deleted)
             answers |= self._accepted(response, rows) | self._refused(response, rows)
         keys = {told.remote_id: key for key, told in answers.items() if told.remote_id}
         if self._list and keys:
@@ -142,7 +151,9 @@ class HubSpot(Conversation):
         error = super().trouble(response)
         if isinstance(error, RetryError) and error.after_seconds is None:
             interval = response.headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
-            if error.http_status == httpx.codes.TOO_MANY_REQUESTS and interval.isdigit():
+            if body_of(response).get("policyName") == "DAILY":
+                error.after_seconds = SPENT_SECONDS
+            elif error.http_status == httpx.codes.TOO_MANY_REQUESTS and interval.isdigit():
                 error.after_seconds = int(interval) / 1000
         return error
 

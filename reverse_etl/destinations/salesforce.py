@@ -65,6 +65,7 @@ class Salesforce(Conversation):
         reserved_fields=frozenset({"Id", "attributes"}),
         parallel=4,
         one_operation=True,
+        changed_fields=True,
         cannot="cannot write a record by another object's external id, and the fields of a batch are "
         "those of one object",
     )

@@ -68,6 +68,10 @@ def test_who_enters_changes_and_leaves_is_right_at_the_vendor(
     everyone[1] = everyone[1] | case.change
     books.add({1: everyone[1]})
     assert vendor.members() == case.expected(everyone)
+    if books.destination.capabilities.changed_fields:
+        everyone[2] = everyone[2] | case.change
+        books.add({2: dict(case.change)})
+        assert vendor.members() == case.expected(everyone)
     if not books.destination.capabilities.removal:
         return
     books.remove([0, 3])
