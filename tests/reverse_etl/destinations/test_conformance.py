@@ -20,7 +20,7 @@ from reverse_etl.http import HttpDestination
 MODULES = [
     importlib.import_module(path.stem)
     for path in sorted(Path(__file__).parent.glob("test_*.py"))
-    if path.stem != Path(__file__).stem
+    if not path.stem.startswith(Path(__file__).stem)
 ]
 CASES: list[Case] = [case for module in MODULES for case in getattr(module, "CASES", ())]
 

@@ -54,7 +54,7 @@ class Portal(Vendor):
             assert all(isinstance(value, str) for value in properties.values())
             problem = None
             if "not a number" in properties.values():
-                problem = ("VALIDATION_ERROR", f"{properties['email']} has a bad cart_value")
+                problem = ("VALIDATION_ERROR", f"{properties['email']} has a bad firstname")
             elif found is None and verb != "upsert":
                 errors.append({"category": "OBJECT_NOT_FOUND", "context": {"ids": [one["id"]]}})
                 continue
@@ -120,7 +120,7 @@ LISTED = Case(
     {"access_token": SECRET, "list_id": "42"},
     person,
     {"firstname": "Noor"},
-    {"cart_value": "not a number"},
+    {"firstname": "not a number"},
     known_by="email",
     shown=shown,
     told_to_wait=({"X-HubSpot-RateLimit-Interval-Milliseconds": "10000"}, 10.0),
@@ -133,7 +133,7 @@ MARKED = Case(
     {"access_token": SECRET, "audience_field": "in_carts"},
     person,
     {"firstname": "Noor"},
-    {"cart_value": "not a number"},
+    {"firstname": "not a number"},
     known_by="email",
     shown=shown,
     specs=SPECS,
