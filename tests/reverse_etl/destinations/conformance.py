@@ -155,7 +155,8 @@ class Case:
     the vendor shows them in `members()`, by the field `known_by` (None: by row key). `bad` are
     fields that the vendor refuses (None: it refuses nobody). `told_to_wait` are the headers of a
     429 and the seconds they stand for. `holds` is false where nobody is in anything: the vendor is
-    told what happened, and that is all.
+    told what happened, and that is all. `tries_login` is false where `check()` cannot tell a wrong
+    login without writing.
     """
 
     id: str
@@ -177,6 +178,7 @@ class Case:
     key: Callable[[int], str] = lambda n: f"cus_{n}"
     mode: str = "mirror"
     holds: bool = True
+    tries_login: bool = True
 
     def destination(self, address: str = "http://127.0.0.1:9") -> HttpDestination:
         made = self.type({**self.connection, self.address_key: address})
