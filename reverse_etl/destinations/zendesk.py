@@ -4,7 +4,8 @@
 `PUT /api/v2/users/update_many?external_ids=` unchecks the box of who leaves, also as a job;
 `GET /api/v2/job_statuses/{id}` says what became of each (jobs are forgotten after an hour). Read
 in Zendesk's API reference: "Users", "Job Statuses", "Rate limits" (200 requests a minute on the
-smallest plan, Retry-After). That an error names its user by its place is from users' reports.
+smallest plan, Retry-After). That an error names its user by its place is from users' reports. An
+account has to be allowed bulk user imports by Zendesk's support; a 403 says that it is not.
 
 `connection`: base_url (https://<subdomain>.zendesk.com), email and api_token of an agent,
 audience_field (the key of a checkbox user field). The row key is the user's external_id; name has
@@ -74,6 +75,11 @@ class Zendesk(Conversation):
         return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
 
     def calls(self, batch: Batch) -> Sequence[Call]:
+        if any("," in row.key for row in batch.rows):
+            raise RejectError(
+                "the row key has a comma, and Zendesk takes external ids in a list with commas",
+                code="comma_in_key",
+            )
         if is_removal(batch.rows):
             asked = urlencode({"external_ids": ",".join(row.key for row in batch.rows)})
             left = {"user": {"user_fields": {self.connection["audience_field"]: False}}}

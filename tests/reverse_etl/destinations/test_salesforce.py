@@ -9,7 +9,10 @@ from urllib.parse import parse_qs
 
 import pytest
 from conformance import SECRET, Books, Case, Request, Response, Vendor, serve
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reverse_etl import salesforce_bulk, salesforce_records
 from reverse_etl.answers import text_of
 from reverse_etl.destination import RetryError, StopError
 from reverse_etl.destinations.salesforce import Salesforce
@@ -270,3 +273,30 @@ def test_what_cannot_be_is_said(key: str) -> None:
         connection = MARKED.connection | {key: "Nothing__c"}
         with replace(MARKED, connection=connection).destination(address) as to:
             to.check()
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["Name", "Note__c", "Amount__c"]),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_what_a_job_is_given_reads_back_as_it_was(records: list[dict[str, str]]) -> None:
+    content = salesforce_bulk.csv_of(records).decode()
+    read = [
+        {name: value for name, value in line.items() if value != ""}
+        for line in salesforce_bulk.rows_of(content)
+    ]
+    assert read == [dict(record) for record in records]
+
+
+@given(st.text())
+def test_a_text_in_a_query_is_one_text(value: str) -> None:
+    written = salesforce_records.soql_text(value)
+    (inner,) = re.findall(r"\A'((?:[^'\\]|\\.)*)'\Z", written, re.DOTALL)
+    assert re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL) == value

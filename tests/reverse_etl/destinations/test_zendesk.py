@@ -1,6 +1,7 @@
 """Zendesk: jobs, a checkbox, and errors that name their user by place."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,3 +114,13 @@ def test_a_job_that_is_gone_or_was_killed_has_its_rows_sent_again() -> None:
         for job in ("0", "77"):
             with pytest.raises(RejectError):
                 destination.collect(batch, job)
+
+
+def test_a_key_that_zendesk_cannot_list_is_refused_before_it_is_sent() -> None:
+    desk = Desk()
+    case = replace(CASE, key=lambda n: "a,b" if n == 1 else f"cus_{n}")
+    with serve(desk) as address, case.destination(address) as destination:
+        books = Books(case, destination)
+        books.add({n: person(n) for n in range(3)})
+    assert {key: told.error_code for key, told in books.errors.items()} == {"a,b": "comma_in_key"}
+    assert desk.members().keys() == {"cus_0", "cus_2"}
