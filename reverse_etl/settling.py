@@ -35,6 +35,8 @@ def book(
     con: duckdb.DuckDBPyConnection, sync_run_id: str, bookings: Sequence[Booking], at: datetime
 ) -> None:
     """Note the answers of batches that came together, in one transaction."""
+    if not bookings:
+        return
     told = [
         (booking.number, key, answer.error_code, answer.error, answer.remote_id)
         for booking in bookings
