@@ -41,11 +41,13 @@ def cast(text: str, column: Column, duckdb_type: str) -> str:  # noqa: PLR0911 -
             f"when regexp_full_match({text}, {literal(digits)}) then {plain} end"
         )
     if match := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", duckdb_type):
-        wide = f"decimal(38,{min(38, int(match.group(2)) + 12)})"
-        unscaled = f"position('e' in lower({text})) = 0"
+        scale = int(match.group(2))
+        wide = f"decimal(38,{min(38, scale + 12)})"
+        few = f"strlen({text}) - position('.' in {text}) <= {scale}"
+        short = f"(position('.' in {text}) = 0 or {few}) and position('e' in lower({text})) = 0"
+        # Without a minus there is no negative exponent, and nothing behind so few signs to cut off.
         return (
-            f"case {_plainly_decimal(text, plain, duckdb_type)}"
-            f"when position('.' in {text}) = 0 and {unscaled} then {plain} "
+            f"case when {few} and not contains({text}, '-') then {plain} when {short} then {plain} "
             f"when try_cast({text} as {wide}) = try_cast({plain} as {wide}) then {plain} end"
         )
     # Of a moment's text `infinity` and `epoch` begin with a letter, and `-infinity` is not finite.
@@ -69,28 +71,9 @@ def _plainly_whole(text: str, plain: str, duckdb_type: str) -> str:
     """
     if duckdb_type not in ("INTEGER", "BIGINT"):
         return ""
-    least = _least([0, *(10**k for k in range(1, 9))], text, duckdb_type)
+    powers = [10**k for k in range(9 if duckdb_type == "INTEGER" else 18)]
+    least = f"({powers}::{duckdb_type}[])[strlen({text})]"
     return f"when {plain} >= {least} and {plain} % 100 <> 0 and {text} >= '1' then {plain} "
-
-
-def _plainly_decimal(text: str, plain: str, duckdb_type: str) -> str:
-    """SQL: a WHEN for most numbers from 1 on that have no more digits after the point than the type.
-
-    What cuts digits off all the same is a negative exponent, which DuckDB takes with a point behind
-    it (`5e-1.`); and of k signs with one no number can come as great as 10^(k-2-scale).
-    """
-    width, scale = map(int, duckdb_type[8:-1].split(","))
-    if not 1 <= scale <= 2 or width == scale:
-        return ""
-    powers = [10 ** max(0, k - 2 - scale) for k in range(1, min(18, width) + 2)]
-    least = _least(powers, text, duckdb_type)
-    few = f"strlen({text}) - position('.' in {text}) <= {scale}"
-    return f"when {few} and {plain} >= {least} then {plain} "
-
-
-def _least(powers: list[int], text: str, duckdb_type: str) -> str:
-    """SQL: the one of these numbers that goes with the text's length; NULL for a longer text."""
-    return f"({powers}::{duckdb_type}[])[strlen({text})]"
 
 
 def _parsed(text: str, formats: tuple[str, ...], duckdb_type: str) -> str:
