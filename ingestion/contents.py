@@ -20,10 +20,10 @@ from ingestion import file_text
 _SETTLED_NS = 2_000_000_000
 #: A colon as the second of two bytes, and the greatest first byte that still counts, a quote.
 _COLON_SECOND, _QUOTE = np.uint16(ord(":") << 8), np.uint16(ord('"'))
-#: How a colon that counts looks before a null: `":null`, `": null`, `" :null`, `" : null`.
-_NULLS = tuple(
-    np.uint32(int.from_bytes(text, "little")) for text in (b'":nu', b'": n', b" :nu", b" : n")
-)
+#: How a colon that counts looks before a null, `":null` or `": null`, with every quote a blank:
+#: without its second bit it is one.
+_NULLS = tuple(np.uint32(int.from_bytes(text, "little")) for text in (b" :nu", b" : n"))
+_QUOTE_IS_BLANK = np.uint32(0xFFFFFFFD)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def null_keys(path: Path) -> int:
             text = rest + block
             for start in range(min(4, len(text))):
                 fours = np.frombuffer(text, "<u4", max(0, (len(text) - start) // 4), start)
+                fours = fours & _QUOTE_IS_BLANK
                 found += sum(int(np.count_nonzero(fours == null)) for null in _NULLS)
             rest = text[-3:]
     return found
