@@ -124,6 +124,10 @@ class HttpDestination(Destination):
         """Get a new login after a 401; False if there is no way to."""
         return False
 
+    def remark(self, response: httpx.Response) -> str:
+        """What a response in 2xx says of the batch and of no single row (`BatchAnswer.remark`)."""
+        return ""
+
     def trouble(self, response: httpx.Response) -> DestinationError | None:
         """What a response means, if it is no success. A vendor with its own signs overrides this."""
         return trouble_of(response, address_key=self.address_key, login_key=self.login_key)
@@ -134,7 +138,8 @@ class HttpDestination(Destination):
 
     def send(self, batch: Batch) -> BatchAnswer | Job:
         answers: dict[str, RowAnswer] = {}
-        status, sent, done, remarks = None, 0, 0, []
+        remarks: list[str] = []
+        status, sent, done = None, 0, 0
         for call in self.calls(batch):
             try:
                 response = self.request(call)
@@ -142,8 +147,10 @@ class HttpDestination(Destination):
                 error.maybe_applied = error.maybe_applied or done > 0
                 raise
             answers.update(self.read(batch, response))
+            remarks.append(self.remark(response))
             status, sent, done = response.status_code, sent + len(call.content), done + 1
-        return BatchAnswer(status, sent, answers, requests=done)
+        remark = "; ".join(filter(None, remarks))
+        return BatchAnswer(status, sent, answers, requests=done, remark=remark)
 
     def request(self, call: Call) -> httpx.Response:
         """Make one call at the vendor's pace; raises RetryError, RejectError or StopError.

@@ -146,7 +146,7 @@ def bring(project, table, window: Window | None = None, **env: str):
 def declare(project, url: str, columns=ORDERS, **ingest: Any):
     connection = {"url": url}
     if not url.startswith("sqlite"):
-        connection["password"] = "${DB_PASSWORD}"  # noqa: S105
+        connection["password"] = "${DB_PASSWORD}"
     block = {"connector": "database", "location": None, "connection": connection, **ingest}
     return project.declare(block, columns)
 
