@@ -5,7 +5,8 @@ rest parses it again, for a third of what a load costs. So the first lines are a
 have nothing undeclared the file is read for the declared keys alone. Then they are counted: a colon
 after a quote or white space, and not before a null, comes at least once for every key of every
 object that has a value, so where such colons are as many as values were stored, none was
-overlooked. Where they are more (a nested object, ` :` within a text), every line is asked. If a
+overlooked. (`contents` counts them, while it hashes the file.) Where they are more (a nested
+object, ` :` within a text), every line is asked. If a
 value was overlooked after all, or a line had none of the declared keys, the load is rolled back and
 reads in full. (An undeclared key that is null says nothing, and is not kept by either way.)
 """
