@@ -219,3 +219,31 @@ def test_a_fraction_is_what_json_says_and_no_other_value_becomes_one(project, mo
         (n, "paid") for n in range(8, 13)
     ]
     assert result.rows_read == len(values)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"id":2,"doc":{"a":1,"b":{"c":[{"d":2},{"e":"f"}]}}}', "whole"),
+        ('{"id":2,"doc":{"a" : 1, "b": null},"name":null}', "whole"),
+        (r'{"id":2,"doc":{"a\"":"\": x"}}', "whole"),
+        (r'{"id":2,"doc":{"a":"\u0022:"},"new":1}', "overlooked"),
+        (r'{"id":2,"doc":{"a":"\":null"},"new":1}', "overlooked"),
+        ('{"id":2,"doc":{"a":1},"new":1}', "overlooked"),
+        ('{"id":2,"doc":{"a":null},"new":1}', "overlooked"),
+        ('{"id":2,"doc":["x"],"new":{"a":1}}', "overlooked"),
+    ],
+)
+def test_keys_inside_declared_json_explain_colons_and_no_others(project, people, asked, line, says):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (result.rows_loaded, asked[-1]) == (3_001, says)
+    assert len(result.new_columns) == (says == "overlooked")
+
+
+def test_json_inside_needs_no_second_look(project, people, asked):
+    project.drop(
+        "people.ndjson", PLAIN + '{"id":2,"doc":{"a":{"b":1}}}\n{"id":3,"doc":{"c":null}}\n'
+    )
+    project.load(people)
+    assert asked == ["whole"]
