@@ -60,6 +60,9 @@ def cast(text: str, column: Column, duckdb_type: str) -> str:  # noqa: PLR0911 -
         usual = f"case when strlen({text}) in (19, 20) then try_strptime({text}, {_USUAL}) end"
         offset = f"length({text}) > 10 and regexp_matches({text}, {literal(_OFFSET)})"
         return f"coalesce({usual}, case when {offset} then {utc} else {real} end)"
+    if duckdb_type == "BOOLEAN":  # its cast takes `yes` and `T`, too, by lower case
+        usual = f"case when {text} = 'true' then true when {text} = 'false' then false"
+        return f"{usual} else {plain} end"
     return real if duckdb_type == "TIMESTAMP WITH TIME ZONE" else plain
 
 

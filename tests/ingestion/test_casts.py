@@ -79,6 +79,21 @@ def test_a_moment_is_in_utc_however_long_its_text_is(text, moment):
     assert value(text, "TIMESTAMP") == moment
 
 
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [
+        ("true", "true"),
+        ("false", "false"),
+        ("TRUE", "true"),
+        ("f", "false"),
+        ("2", None),
+        ("", None),
+    ],
+)
+def test_a_truth_is_said_in_words(text, truth):
+    assert value(text, "BOOLEAN") == truth
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.text("0123456789.eE-+_ x", max_size=9), max_size=60))
 def test_whatever_number_comes_of_a_text_is_the_one_it_says(texts):
