@@ -165,7 +165,8 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                  ELSE kind <> 'remove' END AS is_held,
             -- a session names nobody who has gone, so what they were known by is of no more use
             if(is_session AND kind = 'remove', NULL, remote_id) AS remote_id,
-            if(error_code IS NULL, 0, failures) AS attempts, error_code AS last_error_code, if(error_code IS NULL, NULL, error) AS last_error,
+            if(error_code IS NULL, 0, failures) AS attempts,
+            error_code AS last_error_code, if(error_code IS NULL, NULL, error) AS last_error,
             CASE WHEN error_code IS NOT NULL AND NOT is_not_there
                  THEN coalesce(first_failed_at, answered_at) END AS first_failed_at,
             if(error_code IS NULL, answered_at, synced_at) AS synced_at, run_id,
