@@ -52,7 +52,8 @@ def advance(
     changes.judge_values(work, warehouse, rules, model.usual)
     trained.name_people(work, warehouse, model)
     changes.renew(work, warehouse, rules)
-    _watch(work, warehouse, rules, model)
+    if not job.keeps_model:
+        _watch(work, warehouse, rules, model)
     step("exact evidence")
     changes.find_touched(work, warehouse, rules)
     changes.link_touched(work, warehouse, rules)

@@ -16,7 +16,8 @@ class Job:
     identity.runs beforehand.
 
     `purpose` is what identity.runs says of it: run, apply, plan, or `rollback to <run>`, for which
-    `like` is the number of the run whose ids are to come back.
+    `like` is the number of the run whose ids are to come back. `keeps_model`: no new model is trained,
+    however far the data is from what the kept one was trained on.
     """
 
     rules: Rules
@@ -28,6 +29,7 @@ class Job:
     purpose: str
     like: int | None
     row: Mapping[str, object]
+    keeps_model: bool = False
 
 
 @dataclass(frozen=True)
