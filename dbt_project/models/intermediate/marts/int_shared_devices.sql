@@ -1,19 +1,27 @@
 {# Whose a device was when, where several people logged in on it. A table: it is small, and every audience
    that asks for events asks for it. #}
 {{ config(materialized='table') }}
-with logins as (
+with events as (
+    select
+        *,
+        coalesce(session_id, event_id) as visit_id
+    from {{ ref('events') }}
+    where anonymous_id is not null
+),
+
+logins as (
     select
         events.anonymous_id,
-        coalesce(events.session_id, events.event_id) as visit_id,
+        events.visit_id,
         coalesce(owners.customer_id, lower(trim(events.user_id))) as person,
         min(owners.customer_id) as customer_id,
         min(events.event_at) as logged_in_at
-    from {{ ref('events') }} as events
+    from events
     left join {{ ref('int_login_customers') }} as owners on lower(trim(events.user_id)) = owners.login
-    where events.anonymous_id is not null and events.user_id is not null
+    where events.user_id is not null
     group by
         events.anonymous_id,
-        coalesce(events.session_id, events.event_id),
+        events.visit_id,
         coalesce(owners.customer_id, lower(trim(events.user_id)))
 ),
 
@@ -21,6 +29,16 @@ shared as (
     select anonymous_id from logins
     group by anonymous_id
     having count(distinct person) > 1
+),
+
+visits as (
+    select
+        events.anonymous_id,
+        events.visit_id,
+        min(events.event_at) as started_at
+    from events
+    inner join shared on events.anonymous_id = shared.anonymous_id
+    group by events.anonymous_id, events.visit_id
 ),
 
 -- What happened earlier in a visit is of who logs in in it first.
@@ -32,12 +50,11 @@ beginnings as (
         case
             when row_number() over (
                 partition by logins.anonymous_id, logins.visit_id order by logins.logged_in_at, logins.person
-            ) = 1 then coalesce(sessions.started_at, logins.logged_in_at)
+            ) = 1 then visits.started_at
             else logins.logged_in_at
         end as valid_from
     from logins
-    inner join shared on logins.anonymous_id = shared.anonymous_id
-    left join {{ ref('sessions') }} as sessions on logins.visit_id = sessions.session_id
+    inner join visits on logins.anonymous_id = visits.anonymous_id and logins.visit_id = visits.visit_id
 ),
 
 marked as (
