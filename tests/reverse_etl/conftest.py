@@ -138,15 +138,18 @@ class Receiver:
     `script` holds one entry a request (then "ok" for ever): "ok", a status as "503",
     "429:<seconds>",
     "500 after" (applied, then an error), "hang", "reset" (applied, then cut in the middle of the
-    answer), "rows" (rejects the rows in `bad_keys`), "slow".
+    answer), "rows" (rejects the rows in `bad_keys`), "slow", "picky" (422 for a batch with one of
+    `bad_keys`). With `always`, every request is met in that way.
     """
 
     url: str = ""
     script: list[str] = field(default_factory=list)
+    always: str = "ok"
     bad_keys: set[str] = field(default_factory=set)
     requests: list[Received] = field(default_factory=list)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     complaint: Callable[[dict[str, Any]], str] = lambda _: "no good"
+    code: str = "bad"
     seconds: float = 0.0
     applied: set[str] = field(default_factory=set)
 
@@ -196,7 +199,10 @@ def receiver() -> Iterator[Receiver]:
                     is_repeat=any(earlier.key == key for earlier in state.requests),
                 )
                 state.requests.append(received)
-                order = state.script.pop(0) if state.script else "ok"
+                order = state.script.pop(0) if state.script else state.always
+                if order == "picky":
+                    keys = {row["key"] for row in received.body["rows"]}
+                    order = "422" if keys & state.bad_keys else "ok"
                 if order in {"ok", "rows", "500 after", "reset", "slow"}:
                     state.apply(received)
             self.answer(order, received.body["rows"])
@@ -219,7 +225,13 @@ def receiver() -> Iterator[Receiver]:
                 self.send_header("Retry-After", wait)
             bad = [row for row in rows if row["key"] in state.bad_keys]
             results = [
-                {"key": row["key"], "status": "error", "error": state.complaint(row)} for row in bad
+                {
+                    "key": row["key"],
+                    "status": "error",
+                    "code": state.code,
+                    "error": state.complaint(row),
+                }
+                for row in bad
             ]
             body = json.dumps({"results": results} if order == "rows" else {}).encode()
             self.send_header("Content-Length", str(len(body)))
@@ -337,6 +349,8 @@ class Runner:
             "required": (),
             "mode": "mirror",
             "batch_rows": 2,
+            # answers come in the order of the script
+            "parallel": 1,
             "connection": {
                 "url": "${URL}",
                 "secret": "${SECRET}",
