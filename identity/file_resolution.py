@@ -140,7 +140,11 @@ def with_findings(rules: Rules, findings: Findings) -> Rules:
     known = {i.identifier_type for i in rules.identifiers}
     new = [f for f in findings.identifiers if f.name not in known]
     settings = rules.splink.settings()
-    templates = [(f, rules.found.identifier_comparison) for f in findings.identifiers]
+    found = rules.found
+    templates = [
+        (f, found.sequence_comparison if f.is_sequence else found.identifier_comparison)
+        for f in findings.identifiers
+    ]
     templates += [(f, rules.found.attribute_comparison) for f in findings.attributes]
     for finding, template in templates:
         settings["comparisons"].append(
