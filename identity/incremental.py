@@ -51,7 +51,8 @@ def advance(
     carriers.judge_values(work, warehouse, rules, model.usual)
     trained.name_people(work, warehouse, model)
     carriers.renew(work, warehouse, rules)
-    _watch(work, warehouse, rules, model)
+    if not job.keeps_model:
+        _watch(work, warehouse, rules, model)
     step("exact evidence")
     touched.find_touched(work, warehouse, rules)
     touched.gather_near(work, warehouse, rules)

@@ -17,7 +17,8 @@ class Job:
     identity.runs beforehand, and `buckets` the Arrow table of what came in (`state.hash_input`).
 
     `purpose` is what identity.runs says of it: run, apply, plan, or `rollback to <run>`, for which
-    `like` is the number of the run whose ids are to come back.
+    `like` is the number of the run whose ids are to come back. `keeps_model`: no new model is trained,
+    however far the data is from what the kept one was trained on.
     """
 
     rules: Rules
@@ -30,6 +31,7 @@ class Job:
     like: int | None
     row: Mapping[str, object]
     buckets: Any
+    keeps_model: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """What a run leaves in the warehouse for the next one, so that it need not begin again: the schema
-`identity_state`, which is never published.
+`identity_state`, of which only the model (models, frequent_names) is published.
 
 people, unnamed (rows of people before names were read from emails), alike (hashes of the columns that
 exact rules want equal), entities, profiles (what scoring reads of them, and their keys), crowded_keys,

@@ -24,6 +24,7 @@ class RunSummary:
     refused it. `warnings` are decisions that wait for records which are not there.
     `scope` says what an incremental run looked at, None for a full one; `notes` what a person should
     know of how the run went.
+    `why_trained` says of a refused run why its model was a new one.
     `unknown_types` are identifier types in the input that the rules do not name: they link nobody.
     """
 
@@ -47,6 +48,7 @@ class RunSummary:
     unknown_types: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scope: Scope | None = None
+    why_trained: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def resolve_whole(
     warnings = decisions.spread(work, job.overrides)
     number_nodes(work)
     step("firewall")
-    known, why = models.in_force(con, work, rules, job.version, is_retrain=is_retrain)
+    known, why = models.in_force(
+        con, work, rules, job.version, is_retrain=is_retrain, keeps_model=job.keeps_model
+    )
     block_values(work, rules, known.usual if known is not None else None)
     attach_identifiers(work, rules)
     models.name_people(work, warehouse, known)

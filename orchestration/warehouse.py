@@ -10,9 +10,16 @@ from pathlib import Path
 import duckdb
 
 PUBLISHED_SCHEMAS = ("canonical", "identity", "marts", "audiences", "reverse_etl")
-"""Published whole; of ops only what was loaded and landed: quarantine and raw hold what was refused."""
+"""Published whole."""
 
-PUBLISHED_OPS_TABLES = ("loads", "landed")
+PUBLISHED_TABLES = (
+    "ops.loads",
+    "ops.landed",
+    "identity_state.models",
+    "identity_state.frequent_names",
+)
+"""Of other schemas only these: quarantine and raw hold what was refused, and of what identity's next run
+begins with, a preview needs the model alone."""
 
 
 @contextmanager
@@ -82,13 +89,14 @@ def publish(con: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
             select table_schema, table_name
             from information_schema.tables
             where table_catalog = current_catalog()
-              and (table_schema in (select unnest(?)) or (table_schema = 'ops' and table_name in (select unnest(?))))
+              and (table_schema in (select unnest(?)) or table_schema || '.' || table_name in (select unnest(?)))
             order by all
             """,
-            [list(PUBLISHED_SCHEMAS), list(PUBLISHED_OPS_TABLES)],
+            [list(PUBLISHED_SCHEMAS), list(PUBLISHED_TABLES)],
         ).fetchall()
         rows: dict[str, int] = {}
-        for schema in ("ops", *PUBLISHED_SCHEMAS):
+        partly = {table.partition(".")[0] for table in PUBLISHED_TABLES}
+        for schema in sorted({*PUBLISHED_SCHEMAS, *partly}):
             con.execute(f"create schema draft.{quote(schema)}")
         for schema, table in tables:
             name = f"{quote(schema)}.{quote(table)}"
