@@ -70,21 +70,23 @@ def make(
     second time. `full` plans everything as changed. Raises PlanError.
     """
     capabilities = destinations.find(sync.destination).capabilities
+    bound = {
+        "name": sync.name,
+        "purpose": sync.consent_purpose,
+        "channel": sync.channel,
+        "audience": sync.audience_id,
+        "run": run.sync_run_id if run else None,
+    }
     attach(con, sync, published)
     try:
         columns = _columns(con, sync)
         con.execute(difference.shared_keys_sql(sync, columns))
         ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
-        con.execute(
+        for sql in (
+            difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared),
             difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
-            {
-                "name": sync.name,
-                "purpose": sync.consent_purpose,
-                "channel": sync.channel,
-                "audience": sync.audience_id,
-                "run": run.sync_run_id if run else None,
-            },
-        )
+        ):
+            con.execute(sql, {name: value for name, value in bound.items() if f"${name}" in sql})
         ((source_rows, customers, consents),) = con.execute(
             f"""SELECT (SELECT count(*) FROM {difference.source_table(sync)}),
                 (SELECT count(*) FROM {GOLDEN_TABLE}),
