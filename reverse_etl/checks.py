@@ -11,6 +11,7 @@ from reverse_etl.naming import nearest
 
 GOLDEN = "golden_customers"
 MOST_ATTEMPTS = 1_000
+CHECK_KEYS = ("rejected_percent",)
 GUARD_KEYS = ("max_removed_percent", "allow_empty")
 
 
@@ -143,6 +144,23 @@ def guards(declared: Mapping[str, Any], problem: Complain) -> Guards:
     if not isinstance(allow_empty, bool):
         problem("sync.guards.allow_empty", "is neither true nor false")
     return Guards(float(percent), bool(allow_empty))
+
+
+def rejected_percent(declared: Mapping[str, Any], default: float, problem: Complain) -> float:
+    """`checks.rejected_percent`: above it the sync's check fails."""
+    given = declared.get("checks")
+    if given is None:
+        return default
+    if not isinstance(given, dict):
+        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
+        return default
+    for key in given.keys() - set(CHECK_KEYS):
+        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
+    percent = given.get("rejected_percent", default)
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
+        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
+        return default
+    return float(percent)
 
 
 def attempts(declared: Mapping[str, Any], default: int, problem: Complain) -> int:

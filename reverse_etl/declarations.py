@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reverse_etl import checks
+from reverse_etl import checks, rhythms
 from reverse_etl.checks import GOLDEN, Guards
 from reverse_etl.naming import nearest
 
-__all__ = ["GOLDEN", "Guards", "Problem", "Sync", "Syncs", "nearest", "read"]
+__all__ = ["GOLDEN", "Guards", "Problem", "Sync", "Syncs", "is_sync", "nearest", "read"]
 
 SYNC_KEYS = (
     "destination",
@@ -23,6 +23,8 @@ SYNC_KEYS = (
     "guards",
     "max_attempts",
     "purpose",
+    "schedule",
+    "checks",
 )
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
@@ -53,7 +55,8 @@ class Sync:
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
     resolved values. `parallel` is how many batches may be under way at once, 0 for as many as
-    the destination type takes; a refused row is parked after `max_attempts`.
+    the destination type takes; a refused row is parked after `max_attempts`. `schedule` is one of
+    rhythms.EVERY or a cron string; a check warns above `rejected_percent` (0..100) of refused rows.
     """
 
     name: str
@@ -73,6 +76,8 @@ class Sync:
     parallel: int = 0
     max_attempts: int = DEFAULT_ATTEMPTS
     guards: Guards = field(default_factory=Guards)
+    schedule: str = rhythms.DEFAULT
+    rejected_percent: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,18 @@ def read(manifest: Mapping[str, Any]) -> Syncs:
     problems: list[Problem] = []
     exposures = manifest.get("exposures", {}).values()
     for exposure in sorted(exposures, key=lambda exposure: str(exposure["name"])):
-        if "sync" not in _meta(exposure):
+        if not is_sync(exposure):
             continue
         sync, found = _read_one(exposure, manifest)
         problems += found
         if sync is not None:
             syncs.append(sync)
     return Syncs(tuple(syncs), tuple(problems))
+
+
+def is_sync(exposure: Mapping[str, Any]) -> bool:
+    """Whether an exposure of a manifest declares a sync, rightly or not."""
+    return "sync" in _meta(exposure)
 
 
 def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -156,6 +166,8 @@ def _read_one(
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
     guards = checks.guards(declared, problem)
     max_attempts = checks.attempts(declared, DEFAULT_ATTEMPTS, problem)
+    schedule = _schedule(declared, problem)
+    rejected_percent = checks.rejected_percent(declared, Sync.rejected_percent, problem)
     if audience:
         columns = checks.known_columns(audience, manifest)
         for target, column in {"": row_key, **fields}.items():
@@ -185,8 +197,20 @@ def _read_one(
         parallel=int(parallel or 0),
         max_attempts=max_attempts,
         guards=guards,
+        schedule=schedule,
+        rejected_percent=rejected_percent,
     )
     return sync, found
+
+
+def _schedule(declared: Mapping[str, Any], problem: checks.Complain) -> str:
+    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
+    if not rhythms.is_schedule(schedule):
+        problem(
+            "sync.schedule",
+            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
+        )
+    return schedule
 
 
 def _source(

@@ -101,7 +101,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class RowAnswer:
-    """What the receiver said about one row: an error (`error_code` set), or what it is known by."""
+    """What the receiver said about one row: an error (`error_code` set), or what it is known by.
+
+    `remote_id` None leaves what the ledger knows as it is; an empty one makes it forget that.
+    """
 
     error_code: str | None = None
     error: str | None = None

@@ -23,7 +23,7 @@ from reverse_etl import engine
 from reverse_etl.declarations import Sync
 from reverse_etl.engine import RetryPolicy, SyncResult
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 QUICK = RetryPolicy(tries=3, first_wait=0.01, longest_wait=1.0)
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from reverse_etl.connection import resolve
+from reverse_etl.csv_rows import cell, csv_of
 from reverse_etl.destination import Batch, Row
-from reverse_etl.destinations.sftp_csv import cell, csv_of
+from reverse_etl.destinations.sftp_csv import SftpCsv
 
 if TYPE_CHECKING:
     from conftest import Drop, Runner, Warehouse
@@ -102,6 +104,25 @@ def test_sent_again_overwrites_and_never_repeats(
     # the declaration has changed since: the repeat has not, and the change comes in a file after it
     assert {path: path.read_bytes() for path in before} == before
     assert len(drop.files("*.csv")) == 2
+
+
+def test_a_full_file_in_parts_is_named_by_what_is_current(run: Runner, drop: Drop) -> None:
+    given = resolve(drop.connection(), drop.env)
+    for position in (1, 2):
+        rows = [Row(f"c{position}", "upsert", '{"email":"a@x"}')]
+        with SftpCsv(given) as destination:
+            destination.send(
+                Batch(
+                    "s", "r1", position, f"k{position}", ("email",), rows,
+                    mode="replace", position=position, of=2, total_rows=2,
+                )
+            )  # fmt: skip
+        assert len(drop.files("s__current.json")) == position - 1
+    (current,) = drop.files("s__current.json")
+    told = json.loads(current.read_text())
+    assert told["rows"] == 2
+    parts = [read(current.with_name(name)) for name in told["files"]]
+    assert parts == [[{"key": "c1", "email": "a@x"}], [{"key": "c2", "email": "a@x"}]]
 
 
 @pytest.mark.parametrize(
