@@ -24,7 +24,7 @@ from reverse_etl.declarations import Sync
 
 SETTINGS: Mapping[str, str] = {
     # what does not fit is worked on by way of files beside the ledger
-    "memory_limit": "240MB",
+    "memory_limit": "160MB",
     # payloads are gone when a run ends: most runs need not move them from the log to the tables
     "wal_autocheckpoint": "64MB",
 }
