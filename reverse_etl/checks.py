@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reverse_etl import destinations
+from reverse_etl import destinations, rhythms
 from reverse_etl.connection import holds_literal
 from reverse_etl.destination import MODES, Capabilities
 from reverse_etl.naming import nearest
 
 GOLDEN = "golden_customers"
 MOST_ATTEMPTS = 1_000
-CHECK_KEYS = ("rejected_percent",)
 GUARD_KEYS = ("max_removed_percent", "allow_empty")
+CHECK_KEYS = ("rejected_percent",)
+REJECTED_PERCENT = 1.0
 
 
 class Complain(Protocol):
@@ -146,23 +147,6 @@ def guards(declared: Mapping[str, Any], problem: Complain) -> Guards:
     return Guards(float(percent), bool(allow_empty))
 
 
-def rejected_percent(declared: Mapping[str, Any], default: float, problem: Complain) -> float:
-    """`checks.rejected_percent`: above it the sync's check fails."""
-    given = declared.get("checks")
-    if given is None:
-        return default
-    if not isinstance(given, dict):
-        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
-        return default
-    for key in given.keys() - set(CHECK_KEYS):
-        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
-    percent = given.get("rejected_percent", default)
-    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
-        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
-        return default
-    return float(percent)
-
-
 def attempts(declared: Mapping[str, Any], default: int, problem: Complain) -> int:
     """How often a refused row is tried."""
     given = declared.get("max_attempts", default)
@@ -174,3 +158,30 @@ def attempts(declared: Mapping[str, Any], default: int, problem: Complain) -> in
 
 def _is_count(value: Any, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def schedule(declared: Mapping[str, Any], problem: Complain) -> str:
+    """`schedule`: a word or a cron string."""
+    given = str(declared.get("schedule") or rhythms.DEFAULT)
+    if not rhythms.is_schedule(given):
+        problem(
+            "sync.schedule",
+            f"{given} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
+        )
+    return given
+
+
+def rejected_percent(declared: Any, problem: Complain) -> float:
+    """`checks.rejected_percent`: the share of refused rows above which a check warns."""
+    if declared is None:
+        return REJECTED_PERCENT
+    if not isinstance(declared, dict):
+        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
+        return REJECTED_PERCENT
+    for key in declared.keys() - set(CHECK_KEYS):
+        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
+    percent = declared.get("rejected_percent", REJECTED_PERCENT)
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
+        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
+        return REJECTED_PERCENT
+    return float(percent)

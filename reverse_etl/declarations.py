@@ -77,7 +77,7 @@ class Sync:
     max_attempts: int = DEFAULT_ATTEMPTS
     guards: Guards = field(default_factory=Guards)
     schedule: str = rhythms.DEFAULT
-    rejected_percent: float = 1.0
+    rejected_percent: float = checks.REJECTED_PERCENT
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,10 @@ def _read_one(
         )
         batch_rows = batch_rows or capabilities.default_rows
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
+    schedule = checks.schedule(declared, problem)
+    rejected_percent = checks.rejected_percent(declared.get("checks"), problem)
     guards = checks.guards(declared, problem)
     max_attempts = checks.attempts(declared, DEFAULT_ATTEMPTS, problem)
-    schedule = _schedule(declared, problem)
-    rejected_percent = checks.rejected_percent(declared, Sync.rejected_percent, problem)
     if audience:
         columns = checks.known_columns(audience, manifest)
         for target, column in {"": row_key, **fields}.items():
@@ -201,16 +201,6 @@ def _read_one(
         rejected_percent=rejected_percent,
     )
     return sync, found
-
-
-def _schedule(declared: Mapping[str, Any], problem: checks.Complain) -> str:
-    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
-    if not rhythms.is_schedule(schedule):
-        problem(
-            "sync.schedule",
-            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
-        )
-    return schedule
 
 
 def _source(

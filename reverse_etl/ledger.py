@@ -22,9 +22,11 @@ import duckdb
 from reverse_etl import settling
 from reverse_etl.declarations import Sync
 
+# what does not fit is worked on by way of files beside the ledger
+MEMORY, MEMORY_FOR_MANY = "160MB", "400MB"
+MANY_ROWS = 300_000
 SETTINGS: Mapping[str, str] = {
-    # what does not fit is worked on by way of files beside the ledger
-    "memory_limit": "160MB",
+    "memory_limit": MEMORY,
     # payloads are gone when a run ends: most runs need not move them from the log to the tables
     "wal_autocheckpoint": "64MB",
 }
@@ -179,6 +181,11 @@ def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     _lay_out(con)
     settling.settle(con)
     return con
+
+
+def make_room(con: duckdb.DuckDBPyConnection, rows: int) -> None:
+    """Allow a plan of so many rows the memory that it takes to be quick; there is an end to it."""
+    con.execute(f"SET memory_limit = '{MEMORY_FOR_MANY if rows > MANY_ROWS else MEMORY}'")
 
 
 def ddl(columns: dict[str, str]) -> str:

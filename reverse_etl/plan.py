@@ -26,7 +26,7 @@ import duckdb
 from reverse_etl import destinations, difference, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
 from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED
-from reverse_etl.ledger import OpenRun
+from reverse_etl.ledger import OpenRun, make_room
 from reverse_etl.payload import Columns
 
 NEEDED = (
@@ -80,6 +80,12 @@ def make(
     attach(con, sync, published)
     try:
         columns = _columns(con, sync)
+        ((source_rows, customers, consents),) = con.execute(
+            f"""SELECT (SELECT count(*) FROM {difference.source_table(sync)}),
+                (SELECT count(*) FROM {GOLDEN_TABLE}),
+                (SELECT count(*) FROM {difference.CONSENTS_TABLE})"""
+        ).fetchall()
+        make_room(con, max(source_rows, customers, consents))
         con.execute(difference.shared_keys_sql(sync, columns))
         ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
         for sql in (
@@ -87,11 +93,6 @@ def make(
             difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
         ):
             con.execute(sql, {name: value for name, value in bound.items() if f"${name}" in sql})
-        ((source_rows, customers, consents),) = con.execute(
-            f"""SELECT (SELECT count(*) FROM {difference.source_table(sync)}),
-                (SELECT count(*) FROM {GOLDEN_TABLE}),
-                (SELECT count(*) FROM {difference.CONSENTS_TABLE})"""
-        ).fetchall()
     except duckdb.Error as error:
         # DuckDB's messages can quote values of rows, so only their kind is passed on
         raise PlanError(

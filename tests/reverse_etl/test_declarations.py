@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import pytest
@@ -100,13 +99,6 @@ def test_meta_beside_config_and_defaults(manifest: dict[str, Any]) -> None:
         ({"row_key": "customer"}, "sync.row_key", "did you mean customer_id?"),
         ({"required": ["emal"]}, "sync.required", "did you mean email?"),
         ({"mode": "miror"}, "sync.mode", "did you mean mirror?"),
-        ({"mode": "replace"}, "sync.mode", "webhook does not take replace"),
-        ({"parallel": 5}, "sync.parallel", "from 1 to 4"),
-        ({"guards": {"max_removed": 5}}, "sync.guards.max_removed", "max_removed_percent?"),
-        ({"guards": {"max_removed_percent": 101}}, "sync.guards.max_removed_percent", "0 to 100"),
-        ({"guards": {"allow_empty": "yes"}}, "sync.guards.allow_empty", "true nor false"),
-        ({"guards": 5}, "sync.guards", "not a mapping"),
-        ({"max_attempts": 0}, "sync.max_attempts", "from 1 to"),
         ({"schedule": "often"}, "sync.schedule", "hourly, daily, weekly, monthly nor a cron"),
         ({"schedule": "0 25 * * *"}, "sync.schedule", "cron string"),
         ({"checks": ["x"]}, "sync.checks", "not a mapping"),
@@ -157,47 +149,6 @@ def test_a_sync_has_one_audience(manifest: dict[str, Any], nodes: list[str], hin
     the_sync(manifest)["depends_on"]["nodes"] = nodes
     (problem,) = declarations.read(manifest).problems
     assert hint in problem.message
-
-
-def test_a_mart_is_sent_where_the_sync_says_its_purpose(manifest: dict[str, Any]) -> None:
-    manifest["nodes"]["model.m.orders"] = model("orders", "marts", "order_id", "customer_id")
-    the_sync(manifest)["depends_on"]["nodes"] = ["model.m.orders", "model.m.golden_customers"]
-    declared = the_sync(manifest)["config"]["meta"]["sync"]
-    declared |= {"row_key": "order_id", "fields": {"email": "email"}}
-    (problem,) = declarations.read(manifest).problems
-    assert "config.meta.sync.purpose" in problem.message
-    declared["purpose"] = "marketing"
-    (sync,) = declarations.read(manifest).syncs
-    assert (sync.audience_id, sync.audience_schema, sync.consent_purpose) == (
-        "orders",
-        "marts",
-        "marketing",
-    )
-
-
-def test_guards_and_the_rest_are_read(manifest: dict[str, Any]) -> None:
-    declared = the_sync(manifest)["config"]["meta"]["sync"]
-    declared |= {"parallel": 2, "max_attempts": 3, "guards": {"allow_empty": True}}
-    (sync,) = declarations.read(manifest).syncs
-    assert (sync.parallel, sync.max_attempts) == (2, 3)
-    assert sync.guards == declarations.Guards(max_removed_percent=20.0, allow_empty=True)
-
-
-def test_what_a_destination_can_do_is_checked(
-    manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    webhook = destinations.find("webhook")
-    capabilities = dataclasses.replace(
-        webhook.capabilities,
-        removal=False,
-        known_fields=frozenset({"email", "phone", "cart_valu"}),
-        one_of_fields=frozenset({"phone"}),
-    )
-    monkeypatch.setattr(webhook, "capabilities", capabilities)
-    said = str([str(problem) for problem in declarations.read(manifest).problems])
-    assert "removes nobody, so it cannot mirror: choose upsert" in said
-    assert "webhook has no such field; did you mean cart_valu?" in said
-    assert "needs one of the fields phone" in said
 
 
 def test_an_audience_without_a_purpose_is_a_problem(manifest: dict[str, Any]) -> None:
