@@ -23,7 +23,7 @@ from identity.summary import Clock, Progress, RunSummary, summarise
 from identity.whole import resolve_whole, write
 
 # Part of the model's version: raise it when the code decides differently on the same rules.
-CODE_VERSION = "6"
+CODE_VERSION = "7"
 
 # How much a run looks at: what changed, if it can; everything; everything with a new model.
 AUTO, FULL, RETRAIN = "auto", "full", "retrain"
@@ -70,44 +70,45 @@ def resolve(
         tables.create(con)
         state.create(con)
     version = model_version(rules)
-    input_hash = fingerprint(con)
-    config_hash = decisions.config_hash(rules, overrides)
-    last = _last_run(con)
-    is_run = purpose == "run" and like is None and accept is None and keeps_state
-    if purpose == "run" and mode == AUTO and last == (version, config_hash, input_hash):
-        return summarise(con, rules, (run_id, version), None)
-    run_number = 1 + _runs(con)
-    clock = Clock(progress)
-    job = Job(
-        rules=rules,
-        overrides=tuple(overrides),
-        run_id=run_id,
-        run_number=run_number,
-        version=version,
-        now=now,
-        purpose=purpose,
-        like=like,
-        row={
-            "run_id": run_id,
-            "model_version": version,
-            "config_hash": config_hash,
-            "started_at": started,
-            "input_hash": input_hash,
-            "run_number": run_number,
-            "purpose": purpose,
-        },
-    )
-    notes: list[str] = []
-    if mode == AUTO and is_run and last is not None and last[:2] == (version, config_hash):
-        try:
-            if not state.is_of(con, run_number - 1, version):
-                raise UnforeseenError("the last run left no state")
-            with _workspace(con) as (work, warehouse):
+    with _workspace(con) as (work, warehouse):
+        input_hash = state.hash_input(work, warehouse)
+        config_hash = decisions.config_hash(rules, overrides)
+        last = _last_run(con)
+        if purpose == "run" and mode == AUTO and last == (version, config_hash, input_hash):
+            return summarise(con, rules, (run_id, version), None)
+        run_number = 1 + _runs(con)
+        clock = Clock(progress)
+        job = Job(
+            rules=rules,
+            overrides=tuple(overrides),
+            run_id=run_id,
+            run_number=run_number,
+            version=version,
+            now=now,
+            purpose=purpose,
+            like=like,
+            row={
+                "run_id": run_id,
+                "model_version": version,
+                "config_hash": config_hash,
+                "started_at": started,
+                "input_hash": input_hash,
+                "run_number": run_number,
+                "purpose": purpose,
+            },
+            buckets=work.sql("from input_buckets").to_arrow_table(),
+        )
+        notes: list[str] = []
+        is_run = purpose == "run" and like is None and accept is None and keeps_state
+        if mode == AUTO and is_run and last is not None and last[:2] == (version, config_hash):
+            try:
+                if not state.is_of(con, run_number - 1, version):
+                    raise UnforeseenError("the last run left no state")
                 scope, warnings = advance(con, work, warehouse, job, clock.start)
-            summary = summarise(con, rules, (run_id, version), clock)
-            return replace(summary, warnings=tuple(warnings), scope=scope)
-        except UnforeseenError as error:
-            notes.append(f"everything was resolved anew: {error}")
+                summary = summarise(con, rules, (run_id, version), clock)
+                return replace(summary, warnings=tuple(warnings), scope=scope)
+            except UnforeseenError as error:
+                notes.append(f"everything was resolved anew: {error}")
     with _workspace(con) as (work, warehouse):
         found = resolve_whole(con, work, warehouse, job, clock.start, is_retrain=mode == RETRAIN)
         if accept is not None:
@@ -131,33 +132,6 @@ def resolve(
 def _runs(con: duckdb.DuckDBPyConnection) -> int:
     row = con.execute("select coalesce(max(run_number), 0) from identity.runs").fetchall()[0]
     return int(row[0])
-
-
-def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
-    """Return a hash of what resolution reads, the same in any row order and whenever it was
-    loaded.
-    """
-    contacts = """
-        contact_key, source_system, first_name, last_name, full_name, birth_date, address_line1,
-        city, postal_code, country_code, coalesce(is_deleted, false)"""
-    identifiers = (
-        "node_key, identifier_type, identifier_value, is_verified, first_seen_at, last_seen_at"
-    )
-    consents = "identifier_type, identifier_value"
-    parts = [
-        con.execute(
-            f"""
-            select count(*), coalesce(bit_xor(h), 0), coalesce(sum(h % 1099511627776), 0)
-            from (select hash({columns}) as h from canonical.{table})
-            """
-        ).fetchall()
-        for table, columns in (
-            ("contacts", contacts),
-            ("identifiers", identifiers),
-            ("consents", consents),
-        )
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def model_version(rules: Rules) -> str:

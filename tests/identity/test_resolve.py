@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from identity import tables
+from identity import rows
 from identity.evaluate import evaluate
 from identity.rules import RulesError
 
@@ -103,13 +103,13 @@ def test_a_failed_write_leaves_yesterdays_tables(
     warehouse.resolve()
     before = warehouse.con.execute("from identity.crosswalk").fetchall()
     warehouse.contact("shop:2", first_name="Bob", last_name="Jones")
-    prepare = tables.prepare
+    prepare = rows.prepare
 
     def prepare_badly(work: Any, *rest: Any) -> None:
         prepare(work, *rest)
         work.execute("alter table new_held_clusters rename column kind to no_such_column")
 
-    monkeypatch.setattr(tables, "prepare", prepare_badly)
+    monkeypatch.setattr(rows, "prepare", prepare_badly)
     with pytest.raises(duckdb.Error):
         warehouse.resolve()
     assert warehouse.con.execute("from identity.crosswalk").fetchall() == before
