@@ -60,92 +60,94 @@ def plan_sql(
     sent_kinds = "('add', 'update'" + (", 'unchanged')" if sync.mode == "replace" else ")")
     return f"""
 CREATE OR REPLACE TEMP TABLE plan AS
-WITH granted AS (
-    SELECT DISTINCT customer_id FROM ({GRANTED})
-),
-held_out AS (
-    SELECT DISTINCT unit_id AS customer_id FROM ({HELD_OUT})
-),
-members AS (
-    SELECT
-        a.customer_id::VARCHAR AS customer_id,
-        {_given_key(sync, columns)} AS given_key,
-        {payload.payload_sql(sync.fields, columns)} AS payload,
-        {payload.parts_sql(sync.fields, columns) if by_field else "NULL::VARCHAR[]"} AS parts,
-        {payload.missing_sql(sync, capabilities, columns)} AS missing,
-        c.customer_id IS NOT NULL AS is_granted,
-        h.customer_id IS NOT NULL AS is_held_out
-    FROM {_source_join(sync)}
-    LEFT JOIN granted c ON c.customer_id = a.customer_id
-    LEFT JOIN held_out h ON h.customer_id = a.customer_id
-),
+WITH {_members_sql(sync, capabilities, columns)},
 {_wanted_sql(any_shared)},
 hashed AS (
     SELECT w.*, sha256(payload)[:32] AS payload_hash,
         {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
     FROM wanted w
 ),
-{_known_sql()},
+known AS (
+    SELECT row_key, customer_id, payload_hash, status, is_held, remote_id, attempts,
+        last_error_code, field_hashes
+    FROM sync_state WHERE sync_name = $name
+),
 compared AS (
     SELECT
-        coalesce(w.row_key, k.row_key) AS row_key,
-        coalesce(w.customer_id, k.customer_id) AS customer_id,
-        w.payload, w.payload_hash, w.parts, w.field_hashes,
+        w.row_key, w.customer_id, w.payload, w.payload_hash, w.parts, w.field_hashes,
         coalesce(k.is_held, false) AS is_held, k.remote_id,
         {_kind_sql(sync, full)} AS kind,
-        CASE
-            WHEN w.row_key IS NULL AND k.is_merged AND k.survivor_granted THEN 'merged'
-            WHEN w.row_key IS NULL AND k.still_granted THEN 'left_audience'
-            WHEN w.row_key IS NULL AND NOT k.is_there AND NOT k.is_merged THEN 'deleted'
-            WHEN w.row_key IS NULL OR NOT w.is_granted THEN 'no_consent'
-            WHEN w.is_held_out THEN 'holdout'
-            WHEN w.missing IS NOT NULL THEN w.missing
-            WHEN k.status IN ('parked', 'suppressed') THEN k.last_error_code
-        END AS reason,
+        CASE WHEN NOT w.is_granted THEN 'no_consent'
+             WHEN w.is_held_out THEN 'holdout'
+             WHEN w.missing IS NOT NULL THEN w.missing
+             WHEN k.status IN ('parked', 'suppressed') THEN k.last_error_code END AS reason,
         k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,
         k.customer_id AS known_customer, k.field_hashes AS known_hashes
-    FROM hashed w FULL JOIN known k ON k.row_key = w.row_key
+    FROM hashed w LEFT JOIN known k ON k.row_key = w.row_key
+    UNION ALL BY NAME
+    SELECT row_key, customer_id, true AS is_held, remote_id, reason,
+        'remove' AS kind, status AS known_status, payload_hash AS known_hash,
+        last_error_code AS known_error, customer_id AS known_customer
+    FROM leavers
 ),
 answered AS (
     SELECT DISTINCT row_key, status FROM sync_log
     WHERE sync_run_id = $run AND status IN ('ok', 'rejected', 'suppressed')
 ),
-due AS (
-    -- a run that goes on after a kill does not count again what it has been answered about
-    SELECT c.* {_without_removal(capabilities)}
-    FROM compared c LEFT JOIN answered d ON d.row_key = c.row_key
-    WHERE c.kind IS NOT NULL AND NOT coalesce(
-        (d.status = 'ok' AND c.kind IN ('unchanged', 'suppressed'))
-        OR (d.status <> 'ok' AND c.known_status IN ('rejected', 'parked', 'suppressed')
-            AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)
-),
-ordered AS (
-    SELECT *, kind IN ('add', 'update', 'remove') AS is_sent,
-        CASE WHEN kind <> 'remove' THEN 2 WHEN reason IN {MUST_GO} THEN 0 ELSE 1 END AS phase
-    FROM due
-    -- what was refused before comes last, so that it cannot keep the others from going
-    ORDER BY is_sent DESC, phase, known_status IS NOT DISTINCT FROM 'rejected',
-        kind = 'add', row_key
+due AS MATERIALIZED (
+    SELECT
+        row_key, customer_id, kind, reason,
+        CASE WHEN kind = 'remove' THEN '{{}}'
+             WHEN {by_field and not full} AND kind = 'update' AND known_status = 'synced'
+                  AND known_hashes IS NOT NULL THEN {changed if by_field else "payload"}
+             WHEN kind IN {sent_kinds} THEN payload END AS payload,
+        CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,
+        CASE WHEN kind <> 'remove' THEN field_hashes END AS field_hashes,
+        kind IN ('add', 'update', 'remove') AS is_sent,
+        CASE WHEN kind <> 'remove' THEN 2 WHEN reason IN {MUST_GO} THEN 0 ELSE 1 END AS phase,
+        known_status IS NOT DISTINCT FROM 'rejected' AS was_refused, remote_id, is_held,
+        CASE
+            WHEN kind = 'invalid' THEN known_status IS DISTINCT FROM 'parked'
+                OR known_error IS DISTINCT FROM reason OR known_hash IS DISTINCT FROM payload_hash
+            WHEN kind = 'unchanged' THEN known_customer IS DISTINCT FROM customer_id
+            WHEN kind = 'suppressed' AND is_held AND {not capabilities.removal}
+                THEN known_status IS DISTINCT FROM 'suppressed'
+            ELSE false
+        END AS is_news
+    FROM (
+        SELECT c.* {_without_removal(capabilities)}
+        FROM compared c LEFT JOIN answered d ON d.row_key = c.row_key
+        -- a run that goes on after a kill does not count again what it has been answered about
+        WHERE NOT coalesce(
+            (d.status = 'ok' AND c.kind IN ('unchanged', 'suppressed'))
+            OR (d.status <> 'ok' AND c.known_status IN ('rejected', 'parked', 'suppressed')
+                AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)
+    )
 )
-SELECT
-    row_key, customer_id, kind, reason,
-    CASE WHEN kind = 'remove' THEN '{{}}'
-         WHEN {by_field and not full} AND kind = 'update' AND known_status = 'synced'
-              AND known_hashes IS NOT NULL THEN {changed if by_field else "payload"}
-         WHEN kind IN {sent_kinds} THEN payload END AS payload,
-    CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,
-    CASE WHEN kind <> 'remove' THEN field_hashes END AS field_hashes,
-    CASE WHEN is_sent THEN row_number() OVER () END AS position,
-    phase, remote_id, is_held,
-    CASE
-        WHEN kind = 'invalid' THEN known_status IS DISTINCT FROM 'parked'
-            OR known_error IS DISTINCT FROM reason OR known_hash IS DISTINCT FROM payload_hash
-        WHEN kind = 'unchanged' THEN known_customer IS DISTINCT FROM customer_id
-        WHEN kind = 'suppressed' AND is_held AND {not capabilities.removal}
-            THEN known_status IS DISTINCT FROM 'suppressed'
-        ELSE false
-    END AS is_news
-FROM ordered"""
+SELECT * EXCLUDE (is_sent, was_refused), row_number() OVER () AS position
+FROM (
+    FROM due WHERE is_sent
+    -- what was refused before comes last, so that it cannot keep the others from going
+    ORDER BY phase, was_refused, kind = 'add', row_key
+)
+UNION ALL BY NAME
+SELECT * EXCLUDE (is_sent, was_refused) FROM due WHERE NOT is_sent"""
+
+
+def _members_sql(sync: Sync, capabilities: Capabilities, columns: Columns) -> str:
+    """The rows of the source as they would be sent, and whether they may be."""
+    by_field = capabilities.changed_fields
+    return f"""members AS (
+    SELECT
+        a.customer_id::VARCHAR AS customer_id,
+        {_given_key(sync, columns)} AS given_key,
+        {payload.payload_sql(sync.fields, columns)} AS payload,
+        {payload.parts_sql(sync.fields, columns) if by_field else "NULL::VARCHAR[]"} AS parts,
+        {payload.missing_sql(sync, capabilities, columns)} AS missing,
+        coalesce(a.customer_id IN ({GRANTED}), false) AS is_granted,
+        coalesce(a.customer_id IN ({HELD_OUT}), false) AS is_held_out
+    FROM {_source_join(sync)}
+)"""
 
 
 def _wanted_sql(any_shared: bool) -> str:
@@ -162,7 +164,8 @@ sharers AS (
 ),
 wanted AS (
     SELECT given_key AS row_key, * EXCLUDE (given_key)
-    FROM members WHERE given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
+    FROM members WHERE given_key IS NOT NULL
+      AND given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
     UNION ALL
     SELECT
         CASE WHEN given_key IS NOT NULL AND nth = 1 THEN given_key
@@ -175,37 +178,53 @@ wanted AS (
 )"""
 
 
-def _known_sql() -> str:
-    """What the ledger says, and what became of the customers that it names."""
+def leavers_sql(
+    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool
+) -> str:
+    """The statement that makes the temporary table `leavers`: who is held, is wanted no more and has
+    to go, and why. What became of a customer who was merged is asked of whom they became."""
+    keys = (
+        f"SELECT {_given_key(sync, columns)} AS row_key FROM {_source_join(sync)}"
+        if not any_shared
+        else f"WITH {_members_sql(sync, capabilities, columns)}, {_wanted_sql(any_shared)} SELECT row_key FROM wanted"
+    )
+    leaves = "true" if sync.mode in LEAVING_MODES else "false"
     return f"""
-merges AS (
-    SELECT DISTINCT from_customer_id, to_customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
+CREATE OR REPLACE TEMP TABLE leavers AS
+WITH RECURSIVE gone AS MATERIALIZED (
+    SELECT k.* FROM sync_state k ANTI JOIN ({keys}) w ON w.row_key = k.row_key
+    WHERE k.sync_name = $name AND k.is_held AND {sync.mode != "events"}
 ),
-held_merges AS (
-    SELECT from_customer_id AS customer_id, to_customer_id FROM merges
-    WHERE from_customer_id IN (SELECT customer_id FROM sync_state WHERE sync_name = $name)
+merges AS (
+    SELECT from_customer_id, to_customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
+),
+onward AS (
+    SELECT from_customer_id AS customer_id, to_customer_id
+    FROM merges WHERE from_customer_id IN (SELECT customer_id FROM gone)
+    UNION
+    SELECT o.customer_id, m.to_customer_id
+    FROM onward o JOIN merges m ON m.from_customer_id = o.to_customer_id
+),
+granted AS MATERIALIZED (
+    SELECT customer_id FROM ({GRANTED})
+    WHERE customer_id IN (SELECT customer_id FROM gone UNION ALL SELECT to_customer_id FROM onward)
 ),
 survivors AS (
-    WITH RECURSIVE onward AS (
-        SELECT customer_id, to_customer_id FROM held_merges
-        UNION
-        SELECT o.customer_id, m.to_customer_id
-        FROM onward o JOIN merges m ON m.from_customer_id = o.to_customer_id
-    )
-    SELECT o.customer_id, bool_or(g.customer_id IS NOT NULL) AS is_granted
-    FROM onward o LEFT JOIN granted g ON g.customer_id = o.to_customer_id
-    GROUP BY ALL
+    SELECT customer_id, bool_or(to_customer_id IN (FROM granted)) AS is_granted
+    FROM onward GROUP BY ALL
 ),
-known AS (
-    SELECT s.*, g.customer_id IS NOT NULL AS still_granted,
-        l.customer_id IS NOT NULL AS is_there,
-        m.customer_id IS NOT NULL AS is_merged, coalesce(m.is_granted, false) AS survivor_granted
-    FROM sync_state s
-    LEFT JOIN granted g ON g.customer_id = s.customer_id
-    LEFT JOIN (SELECT DISTINCT customer_id FROM {GOLDEN_TABLE}) l ON l.customer_id = s.customer_id
-    LEFT JOIN survivors m ON m.customer_id = s.customer_id
-    WHERE s.sync_name = $name
-)"""
+there AS (
+    SELECT customer_id FROM {GOLDEN_TABLE} WHERE customer_id IN (SELECT customer_id FROM gone)
+),
+told AS (
+    SELECT g.*, coalesce(g.customer_id IN (FROM granted), false) AS is_granted,
+        CASE WHEN s.is_granted THEN 'merged'
+             WHEN g.customer_id IN (FROM granted) THEN 'left_audience'
+             WHEN s.customer_id IS NULL AND g.customer_id NOT IN (FROM there) THEN 'deleted'
+             ELSE 'no_consent' END AS reason
+    FROM gone g LEFT JOIN survivors s ON s.customer_id = g.customer_id
+)
+SELECT * FROM told WHERE NOT is_granted OR {leaves}"""
 
 
 def _kind_sql(sync: Sync, full: bool) -> str:
@@ -219,7 +238,6 @@ def _kind_sql(sync: Sync, full: bool) -> str:
             WHEN k.status = 'parked' AND k.attempts > 0 AND {same} THEN 'parked'"""
     if sync.mode == "events":
         return f"""CASE
-            WHEN w.row_key IS NULL THEN NULL
             WHEN k.is_held AND k.status <> 'unknown' THEN 'unchanged'{may_send}{parked}
             WHEN k.is_held THEN 'update' ELSE 'add'
         END"""
@@ -232,9 +250,6 @@ def _kind_sql(sync: Sync, full: bool) -> str:
     }.get(sync.mode, "")
     new = "update" if sync.mode == "update_only" else "add"
     return f"""CASE
-            WHEN w.row_key IS NULL AND NOT k.is_held THEN NULL
-            WHEN w.row_key IS NULL AND (NOT k.still_granted OR {leaves}) THEN 'remove'
-            WHEN w.row_key IS NULL THEN NULL
             WHEN NOT w.is_granted AND k.is_held THEN 'remove'
             WHEN w.is_held_out AND k.is_held AND {leaves} THEN 'remove'{may_send}{parked}
             {by_mode}
