@@ -118,18 +118,21 @@ class Project:
         on_event: Callable[[Any], None] | None = None,
         *,
         run_id: str = "",
+        unit_tests: bool = True,
     ) -> list[NodeResult]:
         """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
 
-        `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        dbt runs a model's unit tests with it, unless `unit_tests` is false. `run_id` is what the audiences' books call the run; without one it is dbt's own id.
         """
         os.environ["MAINSTEM_RUN_ID"] = run_id
+        without = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:
             return []
         result = self._invoke(
             # The manifest that parsing wrote is what fingerprints are taken from: leave it as it is.
-            ["build", "--no-write-json", "--indirect-selection", "empty", "--select", *selection],
+            ["build", "--no-write-json", *without]
+            + ["--indirect-selection", "empty", "--select", *selection],
             on_event,
         )
         if result.exception is not None and result.result is None:
