@@ -1,11 +1,12 @@
 """What a day costs in the warehouse, beside building all of it.
 
-    python -m benchmarks.warehouse [--scale F] [--memory 6GB] [--keep FOLDER]
+    python -m benchmarks.warehouse [--scale F] [--memory 5GB] [--keep FOLDER] [--check]
 
 A company of 1 million customers, 20 million events and 2 million orders (times F) is written into
 the raw tables; dbt builds every model, without tests; a day comes (0.3 % more, some of it late, some
 changed, some customers merged) and dbt builds again. Seconds are dbt's, from its first model to its
-last, in processes of their own; ends with one JSON line.
+last, in processes of their own; ends with one JSON line. `--check` builds everything anew once more
+and compares each table with what the day left.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,8 @@ from benchmarks.projects import copy_project
 SHARE = 0.003
 LIMIT_SECONDS = 7_200
 STEPS = ("generate", "full", "add_day", "day")
+# Histories say when something was found out: no rebuild knows.
+HISTORIES = ("golden_customers_history", "membership", "membership_history", "definitions", "experiment_assignments")
 
 
 def size_of(scale: float) -> company.Size:
@@ -52,7 +56,7 @@ def step(name: str, folder: Path, scale: float) -> dict[str, Any]:
 
     size = size_of(scale)
     home = Home(root=folder / "project", data=folder / "home")
-    day = name in ("add_day", "day")
+    day = name in ("add_day", "day", "check")
     os.environ["MAINSTEM_AS_OF"] = "2026-07-02 00:00:00" if day else "2026-07-01 00:00:00"
     began = time.monotonic()
     figures: dict[str, Any] = {}
@@ -66,13 +70,46 @@ def step(name: str, folder: Path, scale: float) -> dict[str, Any]:
                 made.add_day(SHARE)
             else:
                 made.begin()
+    elif name == "check":
+        anew = Home(root=home.root, data=folder / "anew")
+        shutil.rmtree(anew.data, ignore_errors=True)
+        anew.warehouse.parent.mkdir(parents=True)
+        shutil.copy(home.warehouse, anew.warehouse)
+        build(anew, size, merged=size.customers // 1000, anew=True)
+        figures = {"tables": compare(home.warehouse, anew.warehouse)}
     else:
         figures = build(home, size, merged=size.customers // 1000 if day else 0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"process_seconds": time.monotonic() - began, "peak_memory_mb": peak, **figures}
 
 
-def build(home: Any, size: company.Size, *, merged: int) -> dict[str, Any]:
+def compare(left: Path, right: Path) -> int:
+    """How many tables two warehouses have, all equal; exits with those that are not."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        con.execute(f"attach '{left}' as day (read_only); attach '{right}' as anew (read_only)")
+        tables = con.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = 'anew' "
+            "and schema_name in ('canonical', 'marts', 'audiences', 'intermediate') "
+            "and table_name not in ('int_event_changes', 'read_marks') and not table_name in (select unnest(?))",
+            [HISTORIES],
+        ).fetchall()
+        unequal = []
+        for schema, table in tables:
+            name = f'"{schema}"."{table}"'
+            sides = [
+                con.execute(f"select count(*) from (from {a}.{name} except all from {b}.{name})").fetchall()[0][0]
+                for a, b in (("day", "anew"), ("anew", "day"))
+            ]
+            if any(sides):
+                unequal.append(f"{schema}.{table}: {sides[0]} rows only after the day, {sides[1]} only when built anew")
+        if unequal:
+            sys.exit("\n".join(unequal))
+        return len(tables)
+
+
+def build(home: Any, size: company.Size, *, merged: int, anew: bool = False) -> dict[str, Any]:
     """Every model, in the two parts that a run has: up to what identity reads, and the rest."""
     from orchestration import warehouse
     from orchestration.project import Project
@@ -95,7 +132,8 @@ def build(home: Any, size: company.Size, *, merged: int) -> dict[str, Any]:
 
         before = _cpu()
         nodes = [n for k, n in models.items() if (k in after) == part]
-        results = project.build(nodes, on_event, unit_tests=False)
+        rebuild = [node["name"] for node in nodes] if anew else []
+        results = project.build(nodes, on_event, unit_tests=False, rebuild=rebuild)
         cpu += _cpu() - before
         seconds += max(marks) - min(marks)
         bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]
@@ -122,10 +160,10 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run(folder: Path, scale: float, memory: str) -> dict[str, dict[str, Any]]:
-    """All steps, in processes of their own."""
+def run(folder: Path, scale: float, memory: str, steps: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """These steps, in processes of their own."""
     found = {}
-    for name in STEPS:
+    for name in steps:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.warehouse", "--scale", str(scale), "--step", name, "--keep", str(folder)],
             env={**os.environ, "MAINSTEM_MEMORY_LIMIT": memory, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -147,7 +185,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="times 1 million customers")
     parser.add_argument("--memory", default="5GB", help="what DuckDB may take; Python comes on top")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help="build anew after the day, and compare")
+    parser.add_argument("--step", choices=(*STEPS, "check"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
         print(json.dumps(step(given.step, given.keep, given.scale)))
@@ -155,7 +194,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mainstem-bench-") as temporary:
         folder = given.keep or Path(temporary)
         prepare(folder)
-        found = run(folder, given.scale, given.memory)
+        steps = (*STEPS, "check") if given.check else STEPS
+        found = run(folder, given.scale, given.memory, steps)
     full, day = found["full"], found["day"]
     print(f"{'seconds by model':<40} {'full':>8} {'day':>8}")
     for name, value in sorted(full["by_model"].items(), key=lambda item: -item[1]):
@@ -170,6 +210,8 @@ def main() -> None:
         **{f"{name}_seconds": round(found[name]["seconds"], 1) for name in ("full", "day")},
         **{f"{name}_cpu_seconds": round(found[name]["cpu_seconds"], 1) for name in ("full", "day")},
     }
+    if given.check:
+        figures["equal_tables"] = found["check"]["tables"]
     ratios = {"day_vs_full": round(day["seconds"] / full["seconds"], 3)}
     print(json.dumps({"benchmark": "warehouse", "ratios": ratios, "figures": figures}))
 

@@ -119,12 +119,15 @@ class Project:
         *,
         run_id: str = "",
         unit_tests: bool = True,
+        rebuild: Iterable[str] = (),
     ) -> list[NodeResult]:
         """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
 
-        dbt runs a model's unit tests with it, unless `unit_tests` is false. `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        dbt runs a model's unit tests with it, unless `unit_tests` is false. Incremental models named
+        in `rebuild` are built anew; the others take in what changed. `run_id` is what the audiences' books call the run; without one it is dbt's own id.
         """
         os.environ["MAINSTEM_RUN_ID"] = run_id
+        os.environ["MAINSTEM_REBUILD"] = ",".join(rebuild)
         without = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:

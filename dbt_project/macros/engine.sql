@@ -60,6 +60,10 @@
 {% macro last_known_before(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known_before')(column, partition_by, order_by)) }}{% endmacro %}
 {% macro duckdb__last_known_before(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and 1 preceding){% endmacro %}
 
+{# The last value that is not null in the rows up to this one. #}
+{% macro last_known(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known')(column, partition_by, order_by)) }}{% endmacro %}
+{% macro duckdb__last_known(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and current row){% endmacro %}
+
 {# One row a day, `date_day`, from a date to the day of a moment: a whole select. #}
 {% macro date_spine(first_day, until) %}{{ return(adapter.dispatch('date_spine')(first_day, until)) }}{% endmacro %}
 {% macro duckdb__date_spine(first_day, until) %}select unnest(generate_series(date '{{ first_day }}', cast({{ until }} as date), interval 1 day)) as date_day{% endmacro %}

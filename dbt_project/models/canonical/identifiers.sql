@@ -2,14 +2,10 @@ with of_contacts as (
     {{ unpivot_identifiers('contacts', "'{source}:' || source_record_id", 'created_at', 'updated_at') }}
 ),
 
-of_visitors as (
-    {{ unpivot_identifiers('events', "'anon:' || anonymous_id", 'event_at', 'event_at') }}
-),
-
 given as (
     select * from of_contacts
     union all
-    select * from of_visitors
+    select * from {{ ref('int_visitor_identifiers') }}
 )
 
 select
