@@ -9,13 +9,7 @@ crosswalk as (
 ),
 
 logins as (
-    select
-        identifiers.identifier_value as user_id,
-        min(crosswalk.customer_id) as customer_id
-    from {{ ref('stg_identity__identifiers') }} as identifiers
-    inner join crosswalk on identifiers.node_key = crosswalk.node_key
-    where identifiers.identifier_type = 'user_id' and not crosswalk.is_anonymous and not identifiers.is_blocked
-    group by identifiers.identifier_value
+    select * from {{ ref('int_login_customers') }}
 )
 
 select
@@ -31,5 +25,5 @@ select
     events.cart_id,
     events.product_id
 from events
-left join logins on lower(trim(events.user_id)) = lower(logins.user_id)
+left join logins on lower(trim(events.user_id)) = logins.login
 left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key
