@@ -7,6 +7,7 @@ that the benchmark is of models alone. Everything follows from hashes of row num
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +31,7 @@ FIRST_DAY = datetime(2024, 7, 1)
 DAYS = 730
 EVENTS_PER_VISIT = 8
 MONTHS = 24
+Values = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ select
     'C' || c as id, word(c, 1) || c || '@example.com' as email, draw(c, 2) < 0.5 as email_verified,
     word(c, 3) as first_name, word(c, 4) || c % 5000 as last_name,
     case when draw(c, 5) < 0.4 then '+1555' || lpad(c::varchar, 7, '0') end as phone,
-    case when draw(c, 6) < 0.3 then '19' || (50 + pick(c, 7, 49)) || '-0' || (1 + pick(c, 8, 9)) || '-1' || pick(c, 9, 9) end
-        as date_of_birth,
+    case when draw(c, 6) < 0.3
+        then '19' || (50 + pick(c, 7, 49)) || '-0' || (1 + pick(c, 8, 9)) || '-1' || pick(c, 9, 9) end as date_of_birth,
     $first_at::timestamp + to_seconds(pick(c, 10, $seconds)) as created_at,
     $changed_at::timestamp as updated_at,
-    ('{{"address1":"' || pick(c, $version, 999) || ' Main Street","city":"' || upper(word(c, 11)) || '","zip":"'
-        || lpad(pick(c, 12, 99999)::varchar, 5, '0') || '","country_code":"' || ['GB', 'DE', 'FR'][1 + c % 3] || '"}}')::json
+    ('{{"address1":"' || pick(c, $version, 999) || ' Main Street","city":"' || upper(word(c, 11))
+        || '","zip":"' || lpad(pick(c, 12, 99999)::varchar, 5, '0') || '","country_code":"' || ['GB', 'DE', 'FR'][1 + c % 3] || '"}}')::json
         as default_address,
     1 as _occurrence, $delivery as _delivery
 from ({which}) as people(c)
@@ -83,7 +85,8 @@ from ({which}) as people(c)
 CONSENTS = """
 insert into {target} by name
 select
-    'k' || c || '-' || $version as consent_id, 'email' as identifier_type, word(c, 1) || c || '@example.com' as identifier,
+    'k' || c || '-' || $version as consent_id, 'email' as identifier_type,
+    word(c, 1) || c || '@example.com' as identifier,
     ['marketing', 'ads'][1 + c % 2] as purpose, ['email', 'ads'][1 + c % 2] as channel,
     case when draw(c, 15 + $version) < 0.7 then 'granted' else 'withdrawn' end as status, 'consent' as legal_basis,
     $changed_at::timestamp as recorded_at, 1 as _occurrence, $delivery as _delivery
@@ -100,10 +103,10 @@ select
     (10 + pick(o, 24, 20000) / 100.0)::decimal(18, 2) as gross_amount, 0::decimal(18, 2) as discount_amount,
     2::decimal(18, 2) as tax_amount, 5::decimal(18, 2) as shipping_amount,
     case when draw(o, $version) < 0.9 then 0 else 10 end::decimal(18, 2) as refund_amount,
-    ('[{{"line":1,"sku":"S' || pick(o, 25, 500) || '","title":"Thing","category":"Things","quantity":1,"unit_price":"10.00",'
-        || '"unit_cost":"4.00","net_amount":"10.00"}},{{"line":2,"sku":"S' || pick(o, 26, 500)
-        || '","title":"Other","category":"Things","quantity":2,"unit_price":"5.00","unit_cost":"2.00","net_amount":"10.00"}}]')::json
-        as line_items,
+    ('[{{"line":1,"sku":"S' || pick(o, 25, 500)
+        || '","title":"Thing","category":"Things","quantity":1,"unit_price":"10.00","unit_cost":"4.00","net_amount":"10.00"}},{{"line":2,"sku":"S' || pick(o, 26, 500)
+        || '","title":"Other","category":"Things","quantity":2,"unit_price":"5.00","unit_cost":"2.00",'
+        || '"net_amount":"10.00"}}]')::json as line_items,
     1 as _occurrence, $delivery as _delivery
 from (select o, $first_at::timestamp + to_seconds(pick(o, 27, $seconds)) as created_at from ({which}) as t(o))
 """
@@ -132,15 +135,18 @@ select
     ('{{"page":{{"url":"https://shop.example/p/' || h % 500
         || case when i = 0 and v % 4 = 0 then '?gclid=' || h else '' end || '","referrer":"'
         || case when i = 0 then 'https://www.google.com/' else 'https://shop.example/' end || '"}}'
-        || case when i = 0 and v % 2 = 0 then ',"campaign":{{"source":"google","medium":"cpc","name":"spring' || v % 9 || '"}}' else '' end
-        || ',"device":{{"type":"' || ['desktop', 'mobile'][1 + b % 2] || '"}},"locale":"en-GB","location":{{"country":"GB"}}}}')::json as context,
+        || case when i = 0 and v % 2 = 0
+            then ',"campaign":{{"source":"google","medium":"cpc","name":"spring' || v % 9 || '"}}' else '' end
+        || ',"device":{{"type":"' || ['desktop', 'mobile'][1 + b % 2]
+        || '"}},"locale":"en-GB","location":{{"country":"GB"}}}}')::json as context,
     case when i % 2 = 0 then '{{"name":"Page"}}'
         else '{{"product_id":"S' || h % 500 || '","price":11.5,"quantity":1,"currency":"GBP"'
             || case when h % 4 >= 2 then ',"cart_id":"cart' || v || '"' else '' end || '}}' end::json as properties,
-    case when is_known and i = 3 then ('{{"email":"' || word(b % $customers, 1) || b % $customers || '@example.com"}}')::json end as traits,
+    case when is_known and i = 3
+        then ('{{"email":"' || word(b % $customers, 1) || b % $customers || '@example.com"}}')::json end as traits,
     1 as _occurrence,
-    $delivery + case when $spread then (datediff('day', $first_at::timestamp, began_at) * $months // ($days + 2))::int else 0 end
-        as _delivery
+    $delivery + case when $spread
+        then (datediff('day', $first_at::timestamp, began_at) * $months // ($days + 2))::int else 0 end as _delivery
 from messages
 """
 
@@ -174,7 +180,9 @@ from (values ('USD'), ('EUR'), ('GBP')) as c(currency), range(36) as t(m)
 class Company:
     """The warehouse of a company of one size, and the tables that its sources declare."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, tables: list[SourceTable], size: Size) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, tables: list[SourceTable], size: Size
+    ) -> None:
         self.con, self.size = con, size
         self.tables = {f"{t.source}.{t.name}": t for t in tables}
         con.execute(MACROS)
@@ -182,21 +190,22 @@ class Company:
     def begin(self) -> None:
         """Two years of history, a month of events a delivery."""
         problems = ledger.ensure(self.con, self.tables.values())
-        assert not problems, problems
+        if problems:
+            raise ValueError(f"the sample's sources are declared wrongly: {problems[0]}")
         size, end = self.size, FIRST_DAY + timedelta(days=DAYS)
         for name, sql in FIXED.items():
-            self._insert(name, sql, at=end)
+            self._insert(name, sql, {}, at=end)
         people = f"select range from range({size.customers})"
         when = {"first_at": FIRST_DAY, "seconds": DAYS * 86400, "changed_at": end, "version": 1}
-        self._insert("shop.customers", CUSTOMERS.replace("{which}", people), at=end, **when)
+        self._insert("shop.customers", CUSTOMERS.replace("{which}", people), when, at=end)
         third = f"select range * 3 from range({size.customers // 3})"
-        self._insert("crm.contacts", CRM.replace("{which}", third), at=end, **when)
+        self._insert("crm.contacts", CRM.replace("{which}", third), when, at=end)
         half = f"select range * 2 from range({size.customers // 2})"
-        self._insert("consents.consents", CONSENTS.replace("{which}", half), at=end, **when)
+        self._insert("consents.consents", CONSENTS.replace("{which}", half), when, at=end)
         orders = ORDERS.replace("{which}", f"select range from range({size.orders})")
-        self._insert("shop.orders", orders, at=end, **when, **self._people())
+        self._insert("shop.orders", orders, {**when, **self._people()}, at=end)
         mails = MAILS.replace("{which}", f"select range from range({size.customers})")
-        self._insert("mailer.events", mails, at=end, **when, **self._people())
+        self._insert("mailer.events", mails, {**when, **self._people()}, at=end)
         self._events(0, size.events // EVENTS_PER_VISIT, FIRST_DAY, DAYS, spread=True)
 
     def add_day(self, share: float) -> None:
@@ -206,20 +215,22 @@ class Company:
         when = {"first_at": day, "seconds": 80000, "changed_at": at, "version": 2}
         new = int(size.customers * share)
         people = f"select range from range({size.customers}, {size.customers + new})"
-        self._insert("shop.customers", CUSTOMERS.replace("{which}", people), at=at, **when)
+        self._insert("shop.customers", CUSTOMERS.replace("{which}", people), when, at=at)
         moved = f"select range * 300 from range({size.customers // 300})"
         first = {**when, "first_at": FIRST_DAY, "seconds": DAYS * 86400}
-        self._replace("shop.customers", "id", CUSTOMERS, moved, at=at, **first)
-        self._replace("crm.contacts", "ContactID", CRM, f"{moved}", at=at, **first)
+        self._replace("shop.customers", "id", CUSTOMERS, moved, first, at=at)
+        self._replace("crm.contacts", "ContactID", CRM, f"{moved}", first, at=at)
         changed = f"select range * 600 from range({size.customers // 600})"
-        self._insert("consents.consents", CONSENTS.replace("{which}", changed), at=at, **when)
+        self._insert("consents.consents", CONSENTS.replace("{which}", changed), when, at=at)
         count = int(size.orders * share)
         orders = f"select range from range({size.orders}, {size.orders + count})"
-        self._insert("shop.orders", ORDERS.replace("{which}", orders), at=at, **when, **self._people())
+        self._insert(
+            "shop.orders", ORDERS.replace("{which}", orders), {**when, **self._people()}, at=at
+        )
         refunded = f"select range * 1000 + 7 from range({size.orders // 1000})"
-        self._replace("shop.orders", "id", ORDERS, refunded, at=at, **first, **self._people())
+        self._replace("shop.orders", "id", ORDERS, refunded, {**first, **self._people()}, at=at)
         mails = MAILS.replace("{which}", f"select range + {size.customers} from range({new})")
-        self._insert("mailer.events", mails, at=at, **when, **self._people())
+        self._insert("mailer.events", mails, {**when, **self._people()}, at=at)
         visits = size.events // EVENTS_PER_VISIT
         more = int(visits * share)
         late = more // 20
@@ -227,7 +238,9 @@ class Company:
         self._events(visits + more, late, day - timedelta(days=20), 0, at=at)
         # Messages of before that come once more: the later file has them now.
         events = stored_table(self.tables["web.events"])
-        again = stored.book(self.con, self.tables["web.events"], stored.Delivery("again", "again", at))
+        again = stored.book(
+            self.con, self.tables["web.events"], stored.Delivery("again", "again", at)
+        )
         self.con.execute(
             f"update {events} set _delivery = {again.number} where rowid in "
             f"(select rowid from {events} using sample {max(1, size.events // 20000)} rows (reservoir, 7))"
@@ -240,7 +253,14 @@ class Company:
         }
 
     def _events(
-        self, first: int, visits: int, begin: datetime, days: int, *, spread: bool = False, at: datetime | None = None
+        self,
+        first: int,
+        visits: int,
+        begin: datetime,
+        days: int,
+        *,
+        spread: bool = False,
+        at: datetime | None = None,
     ) -> None:
         values = {
             "first_visit": first,
@@ -255,25 +275,35 @@ class Company:
             "days": DAYS,
         }
         self._insert(
-            "web.events", EVENTS, at=at or begin + timedelta(days=days), deliveries=MONTHS if spread else 1, **values
+            "web.events",
+            EVENTS,
+            values,
+            at=at or begin + timedelta(days=days),
+            deliveries=MONTHS if spread else 1,
         )
 
-    def _replace(self, name: str, key: str, sql: str, which: str, *, at: datetime, **values: object) -> None:
+    def _replace(
+        self, name: str, key: str, sql: str, which: str, values: Values, *, at: datetime
+    ) -> None:
         """Rows that are there already come with other contents: theirs is a new delivery."""
         prefix = {"id": "C", "ContactID": "K"}[key] if "orders" not in name else "O"
         self.con.execute(
             f'delete from {stored_table(self.tables[name])} where "{key}" in '
             f"(select '{prefix}' || k from ({which}) as t(k))"
         )
-        self._insert(name, sql.replace("{which}", which), at=at, **values)
+        self._insert(name, sql.replace("{which}", which), values, at=at)
 
-    def _insert(self, name: str, sql: str, *, at: datetime, deliveries: int = 1, **values: object) -> None:
+    def _insert(
+        self, name: str, sql: str, values: Values, *, at: datetime, deliveries: int = 1
+    ) -> None:
         table = self.tables[name]
         numbers = []
         for _ in range(deliveries):
             known = self.con.execute("select count(*) from ingestion.deliveries").fetchall()[0][0]
             load_id = f"load_{known + 1:024d}"
-            numbers.append(stored.book(self.con, table, stored.Delivery(load_id, load_id, at)).number)
+            numbers.append(
+                stored.book(self.con, table, stored.Delivery(load_id, load_id, at)).number
+            )
             self.con.execute(
                 "insert into ops.loads (load_id, source, table_name, origin, status) values (?, ?, ?, ?, 'loaded')",
                 [load_id, table.source, table.name, load_id],

@@ -32,7 +32,13 @@ SHARE = 0.003
 LIMIT_SECONDS = 7_200
 STEPS = ("generate", "full", "add_day", "day")
 # Histories say when something was found out: no rebuild knows.
-HISTORIES = ("golden_customers_history", "membership", "membership_history", "definitions", "experiment_assignments")
+HISTORIES = (
+    "golden_customers_history",
+    "membership",
+    "membership_history",
+    "definitions",
+    "experiment_assignments",
+)
 
 
 def size_of(scale: float) -> company.Size:
@@ -99,11 +105,15 @@ def compare(left: Path, right: Path) -> int:
         for schema, table in tables:
             name = f'"{schema}"."{table}"'
             sides = [
-                con.execute(f"select count(*) from (from {a}.{name} except all from {b}.{name})").fetchall()[0][0]
+                con.execute(
+                    f"select count(*) from (from {a}.{name} except all from {b}.{name})"
+                ).fetchall()[0][0]
                 for a, b in (("day", "anew"), ("anew", "day"))
             ]
             if any(sides):
-                unequal.append(f"{schema}.{table}: {sides[0]} rows only after the day, {sides[1]} only when built anew")
+                unequal.append(
+                    f"{schema}.{table}: {sides[0]} rows only after the day, {sides[1]} only when built anew"
+                )
         if unequal:
             sys.exit("\n".join(unequal))
         return len(tables)
@@ -160,13 +170,29 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run(folder: Path, scale: float, memory: str, steps: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def run(
+    folder: Path, scale: float, memory: str, steps: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
     """These steps, in processes of their own."""
     found = {}
     for name in steps:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.warehouse", "--scale", str(scale), "--step", name, "--keep", str(folder)],
-            env={**os.environ, "MAINSTEM_MEMORY_LIMIT": memory, "PYTHONPATH": os.pathsep.join(sys.path)},
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.warehouse",
+                "--scale",
+                str(scale),
+                "--step",
+                name,
+                "--keep",
+                str(folder),
+            ],
+            env={
+                **os.environ,
+                "MAINSTEM_MEMORY_LIMIT": memory,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
             stdout=subprocess.PIPE,
             text=True,
             timeout=LIMIT_SECONDS,
@@ -185,7 +211,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="times 1 million customers")
     parser.add_argument("--memory", default="5GB", help="what DuckDB may take; Python comes on top")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
-    parser.add_argument("--check", action="store_true", help="build anew after the day, and compare")
+    parser.add_argument(
+        "--check", action="store_true", help="build anew after the day, and compare"
+    )
     parser.add_argument("--step", choices=(*STEPS, "check"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:

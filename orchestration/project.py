@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 
+EXACTLY = ("--indirect-selection", "empty", "--select")
+
+
 class ProjectError(Exception):
     """The dbt project cannot be read; the message is dbt's, which names the file."""
 
@@ -124,7 +127,8 @@ class Project:
         """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
 
         dbt runs a model's unit tests with it, unless `unit_tests` is false. Incremental models named
-        in `rebuild` are built anew; the others take in what changed. `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        in `rebuild` are built anew; the others take in what changed. `run_id` is what the
+        audiences' books call the run; without one it is dbt's own id.
         """
         os.environ["MAINSTEM_RUN_ID"] = run_id
         os.environ["MAINSTEM_REBUILD"] = ",".join(rebuild)
@@ -134,8 +138,7 @@ class Project:
             return []
         result = self._invoke(
             # The manifest that parsing wrote is what fingerprints are taken from: leave it as it is.
-            ["build", "--no-write-json", *without]
-            + ["--indirect-selection", "empty", "--select", *selection],
+            ["build", "--no-write-json", *without, *EXACTLY, *selection],
             on_event,
         )
         if result.exception is not None and result.result is None:

@@ -13,7 +13,12 @@
     post_hook="{{ mark_as_read('int_event_changes') }}",
 ) }}
 {%- set splits = var('session_splits') %}
-{%- set given = model.columns.keys() | reject('equalto', 'session_id') | list %}
+{%- set given = [
+    'event_id', 'source_system', 'source_record_id', 'event_name', 'event_type', 'event_at', 'received_at', 'anonymous_id',
+    'user_id', 'email', 'channel', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term', 'click_id',
+    'page_url', 'page_referrer', 'device_type', 'geo_country', 'geo_region', 'product_id', 'cart_id', 'order_id',
+    'quantity', 'unit_price', 'revenue', 'currency', 'properties', 'loaded_at', 'load_id',
+] %}
 -- depends_on: {{ ref('int_event_changes') }}
 -- noqa: disable=LT02
 with arrived as (
@@ -105,39 +110,10 @@ named as (
 )
 
 select
-    event_id,
-    source_system,
-    source_record_id,
-    event_name,
-    event_type,
-    event_at,
-    received_at,
-    anonymous_id,
-    user_id,
-    email,
-    session_named as session_id,
-    channel,
-    utm_source,
-    utm_medium,
-    utm_campaign,
-    utm_content,
-    utm_term,
-    click_id,
-    page_url,
-    page_referrer,
-    device_type,
-    geo_country,
-    geo_region,
-    product_id,
-    cart_id,
-    order_id,
-    quantity,
-    unit_price,
-    revenue,
-    currency,
-    properties,
-    loaded_at,
-    load_id
+    {%- for name in given %}
+    {{ name }},
+    {%- endfor %}
+    session_named as session_id
 from named
 {%- if is_incremental() %}
 where is_new or session_named is distinct from session_before
