@@ -236,14 +236,16 @@ class Company:
         late = more // 20
         self._events(visits, more - late, day, 0, at=at)
         self._events(visits + more, late, day - timedelta(days=20), 0, at=at)
-        # Messages of before that come once more: the later file has them now.
+        # Messages of the last days that come once more: the later file has them now.
         events = stored_table(self.tables["web.events"])
         again = stored.book(
             self.con, self.tables["web.events"], stored.Delivery("again", "again", at)
         )
         self.con.execute(
-            f"update {events} set _delivery = {again.number} where rowid in "
-            f"(select rowid from {events} using sample {max(1, size.events // 20000)} rows (reservoir, 7))"
+            f"update {events} set _delivery = {again.number} where rowid in (select rowid from "
+            f"(select rowid from {events} where timestamp between ? and ? order by hash(messageId)) "
+            f"limit {max(1, size.events // 20000)})",
+            [day - timedelta(days=10), day],
         )
 
     def _people(self) -> dict[str, int]:

@@ -89,3 +89,8 @@
    of its MD5. #}
 {% macro hash_fraction(text) %}{{ return(adapter.dispatch('hash_fraction')(text)) }}{% endmacro %}
 {% macro duckdb__hash_fraction(text) %}(cast('0x' || left(md5({{ text }}), 8) as bigint) / 4294967296.0){% endmacro %}
+
+{# A number that two sets of rows share only if they are the same set: an aggregate, good for comparing
+   within one statement. #}
+{% macro set_hash(columns) %}{{ return(adapter.dispatch('set_hash')(columns)) }}{% endmacro %}
+{% macro duckdb__set_hash(columns) %}bit_xor(hash({{ columns }})){% endmacro %}

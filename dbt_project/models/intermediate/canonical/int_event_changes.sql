@@ -26,6 +26,30 @@ built as (
     from {{ events if is_known else 'staged' }}
 ),
 
+{%- set load = ['source_system', "coalesce(load_id, '')", 'coalesce(' ~ dbt.date_trunc('day', 'loaded_at') ~ ", timestamp '1970-01-01')"] %}
+-- Loads that brought other rows than are built: most are as they were, and nothing of them is compared.
+changed_loads as (
+    select
+        source_system,
+        load_key,
+        loaded_on
+    from (
+        {%- for side in ['staged', 'built'] %}
+        select
+            {{ load[0] }} as source_system,
+            {{ load[1] }} as load_key,
+            {{ load[2] }} as loaded_on,
+            count(*) as row_count,
+            {{ set_hash('source_record_id, loaded_at') }} as ids
+        from {{ side }}
+        group by {{ load | join(', ') }}
+        {{ 'union all' if not loop.last }}
+        {%- endfor %}
+    ) as loads
+    group by source_system, load_key, loaded_on
+    having count(*) = 1 or min(row_count) <> max(row_count) or min(ids) <> max(ids)
+),
+
 compared as (
     select
         case when built.source_record_id is null then 'arrived' else 'gone' end as change,
@@ -35,8 +59,14 @@ compared as (
         case when built.source_record_id is null then staged.user_id else built.user_id end as user_id,
         coalesce(staged.loaded_at, built.loaded_at) as loaded_at,
         coalesce(staged.load_id, built.load_id) as load_id
-    from staged
-    full join built
+    from (
+        select * from staged
+        where ({{ load | join(', ') }}) in (select * from changed_loads)
+    ) as staged
+    full join (
+        select * from built
+        where ({{ load | join(', ') }}) in (select * from changed_loads)
+    ) as built
         on
             staged.source_record_id = built.source_record_id
             and staged.source_system = built.source_system
