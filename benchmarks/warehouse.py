@@ -20,25 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks import company
+from benchmarks import builds, company
 from benchmarks.projects import copy_project
 
 SHARE = 0.003
 LIMIT_SECONDS = 7_200
 STEPS = ("generate", "full", "add_day", "day")
-# Histories say when something was found out: no rebuild knows.
-HISTORIES = (
-    "golden_customers_history",
-    "membership",
-    "membership_history",
-    "definitions",
-    "experiment_assignments",
-)
 
 
 def size_of(scale: float) -> company.Size:
@@ -81,93 +74,14 @@ def step(name: str, folder: Path, scale: float) -> dict[str, Any]:
         shutil.rmtree(anew.data, ignore_errors=True)
         anew.warehouse.parent.mkdir(parents=True)
         shutil.copy(home.warehouse, anew.warehouse)
-        build(anew, size, merged=size.customers // 1000, anew=True)
-        figures = {"tables": compare(home.warehouse, anew.warehouse)}
-    else:
-        figures = build(home, size, merged=size.customers // 1000 if day else 0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"process_seconds": time.monotonic() - began, "peak_memory_mb": peak, **figures}
-
-
-def compare(left: Path, right: Path) -> int:
-    """How many tables two warehouses have, all equal; exits with those that are not."""
-    import duckdb
-
-    with duckdb.connect() as con:
-        con.execute(f"attach '{left}' as day (read_only); attach '{right}' as anew (read_only)")
-        tables = con.execute(
-            "select schema_name, table_name from duckdb_tables() where database_name = 'anew' "
-            "and schema_name in ('canonical', 'marts', 'audiences', 'intermediate') "
-            "and table_name not in ('int_event_changes', 'read_marks') and not table_name in (select unnest(?))",
-            [HISTORIES],
-        ).fetchall()
-        unequal = []
-        for schema, table in tables:
-            name = f'"{schema}"."{table}"'
-            sides = [
-                con.execute(
-                    f"select count(*) from (from {a}.{name} except all from {b}.{name})"
-                ).fetchall()[0][0]
-                for a, b in (("day", "anew"), ("anew", "day"))
-            ]
-            if any(sides):
-                unequal.append(
-                    f"{schema}.{table}: {sides[0]} rows only after the day, {sides[1]} only when built anew"
-                )
+        builds.build(anew, size, merged=size.customers // 1000, anew=True)
+        unequal = builds.differences(home.warehouse, anew.warehouse)
         if unequal:
             sys.exit("\n".join(unequal))
-        return len(tables)
-
-
-def build(home: Any, size: company.Size, *, merged: int, anew: bool = False) -> dict[str, Any]:
-    """Every model, in the two parts that a run has: up to what identity reads, and the rest."""
-    from orchestration import warehouse
-    from orchestration.project import Project
-
-    project = Project(home)
-    manifest = project.manifest
-    after = _after_identity(manifest)
-    models = {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
-    seconds, cpu = 0.0, 0.0
-    by_model: dict[str, float] = {}
-    for part in (False, True):
-        if part:
-            with warehouse.connect(home.warehouse) as con:
-                company.resolve(con, size, merged=merged)
-        marks: list[float] = []
-
-        def on_event(event: Any, marks: list[float] = marks) -> None:
-            if event.info.name in ("NodeStart", "NodeFinished"):
-                marks.append(time.monotonic())
-
-        before = _cpu()
-        nodes = [n for k, n in models.items() if (k in after) == part]
-        rebuild = [node["name"] for node in nodes] if anew else []
-        results = project.build(nodes, on_event, unit_tests=False, rebuild=rebuild)
-        cpu += _cpu() - before
-        seconds += max(marks) - min(marks)
-        bad = [f"{r.unique_id}: {r.message}" for r in results if not r.is_good]
-        if bad:
-            sys.exit("\n".join(bad))
-        by_model |= {r.unique_id.split(".")[-1]: round(r.seconds, 2) for r in results}
-    return {"seconds": seconds, "cpu_seconds": cpu, "by_model": by_model}
-
-
-def _after_identity(manifest: dict[str, Any]) -> set[str]:
-    """Models that read, at whatever remove, what identity wrote."""
-    found: set[str] = set()
-    waiting = [k for k, s in manifest["sources"].items() if s["source_name"] == "identity"]
-    while waiting:
-        for child in manifest["child_map"][waiting.pop()]:
-            if child.startswith("model.") and child not in found:
-                found.add(child)
-                waiting.append(child)
-    return found
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    else:
+        figures = asdict(builds.build(home, size, merged=size.customers // 1000 if day else 0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"process_seconds": time.monotonic() - began, "peak_memory_mb": peak, **figures}
 
 
 def run(
@@ -238,8 +152,6 @@ def main() -> None:
         **{f"{name}_seconds": round(found[name]["seconds"], 1) for name in ("full", "day")},
         **{f"{name}_cpu_seconds": round(found[name]["cpu_seconds"], 1) for name in ("full", "day")},
     }
-    if given.check:
-        figures["equal_tables"] = found["check"]["tables"]
     ratios = {"day_vs_full": round(day["seconds"] / full["seconds"], 3)}
     print(json.dumps({"benchmark": "warehouse", "ratios": ratios, "figures": figures}))
 

@@ -27,15 +27,7 @@ with arrived as (
         source_system || ':' || source_record_id as event_id
     from {{ ref('int_events') }}
     {%- if is_incremental() %}
-    where
-        {{ loaded_when('int_event_changes') }}
-        and (source_system, source_record_id) in (
-            select
-                source_system,
-                source_record_id
-            from ({{ unread('int_event_changes') }}) as changes
-            where change = 'arrived'
-        )
+    where {{ arrived('int_event_changes') }}
     {%- endif %}
 ),
 

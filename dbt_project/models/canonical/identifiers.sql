@@ -2,19 +2,19 @@ with of_contacts as (
     {{ unpivot_identifiers('contacts', "'{source}:' || source_record_id", 'created_at', 'updated_at') }}
 ),
 
-given as (
-    select * from of_contacts
-    union all
-    select * from {{ ref('int_visitor_identifiers') }}
+summed as (
+    select
+        node_key,
+        identifier_type,
+        identifier_value,
+        bool_or(is_verified) as is_verified,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from of_contacts
+    where node_key is not null and identifier_value <> ''
+    group by node_key, identifier_type, identifier_value
 )
 
-select
-    node_key,
-    cast(identifier_type as varchar) as identifier_type,
-    identifier_value,
-    bool_or(is_verified) as is_verified,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at
-from given
-where node_key is not null and identifier_value <> ''
-group by node_key, identifier_type, identifier_value
+select * from summed
+union all
+select * from {{ ref('int_visitor_identifiers') }}
