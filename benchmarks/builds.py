@@ -13,7 +13,6 @@ import duckdb
 
 from benchmarks import company
 from orchestration import warehouse
-from orchestration.home import Home
 from orchestration.project import Project
 
 # Histories and logs say when something was found out: no rebuild knows.
@@ -41,7 +40,7 @@ class BuildError(Exception):
 
 
 def build(
-    home: Home,
+    project: Project,
     size: company.Size,
     *,
     merged: int,
@@ -53,7 +52,7 @@ def build(
 
     Raises BuildError.
     """
-    project = Project(home)
+    project.begin()
     manifest = project.manifest
     after = _after_identity(manifest)
     models = {
@@ -64,7 +63,7 @@ def build(
     took = Built()
     for part in (False, True):
         if part:
-            with warehouse.connect(home.warehouse) as con:
+            with warehouse.connect(project.home.warehouse) as con:
                 company.resolve(con, size, merged=merged)
         marks: list[float] = []
 

@@ -52,6 +52,7 @@ def step(name: str, folder: Path, scale: float) -> dict[str, Any]:
     """One step in this process: what it took."""
     from orchestration import warehouse
     from orchestration.home import Home
+    from orchestration.project import Project
 
     size = size_of(scale)
     home = Home(root=folder / "project", data=folder / "home")
@@ -74,12 +75,14 @@ def step(name: str, folder: Path, scale: float) -> dict[str, Any]:
         shutil.rmtree(anew.data, ignore_errors=True)
         anew.warehouse.parent.mkdir(parents=True)
         shutil.copy(home.warehouse, anew.warehouse)
-        builds.build(anew, size, merged=size.customers // 1000, anew=True)
+        builds.build(Project(anew), size, merged=size.customers // 1000, anew=True)
         unequal = builds.differences(home.warehouse, anew.warehouse)
         if unequal:
             sys.exit("\n".join(unequal))
     else:
-        figures = asdict(builds.build(home, size, merged=size.customers // 1000 if day else 0))
+        figures = asdict(
+            builds.build(Project(home), size, merged=size.customers // 1000 if day else 0)
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"process_seconds": time.monotonic() - began, "peak_memory_mb": peak, **figures}
 
