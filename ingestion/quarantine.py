@@ -76,6 +76,11 @@ def refused(
     return _refused(con, "l.source = ? and l.table_name = ?", [source, table_name], limit)
 
 
+def holding(con: duckdb.DuckDBPyConnection, text: str, limit: int = 3) -> tuple[Refused, ...]:
+    """The first refused rows of standing loads in whose text `text` stands, in whatever case."""
+    return _refused(con, "contains(lower(q.raw), lower(?))", [text], limit)
+
+
 def explain(
     con: duckdb.DuckDBPyConnection, source: str, table_name: str, origin: str, row_number: int
 ) -> Refused:

@@ -9,7 +9,17 @@ import dagster as dg
 from audiences import models as audience_models
 from ingestion import declarations as source_declarations
 from ingestion.sources import SourceTable
-from orchestration.defs import backfills, graph, loads, models, publishing, schedules, syncs
+from orchestration.defs import (
+    backfills,
+    graph,
+    loads,
+    models,
+    publishing,
+    rhythms,
+    schedules,
+    sync_checks,
+    syncs,
+)
 from orchestration.home import Home
 from orchestration.progress import Progress
 from orchestration.project import Project
@@ -56,6 +66,7 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
             *syncs.build(sync_set.syncs),
             *publishing.build(dbt_models.keys, sync_keys),
         ],
+        asset_checks=sync_checks.build(sync_set.syncs),
         jobs=[
             dg.define_asset_job(JOB, dg.AssetSelection.all()),
             *backfills.build(tables),
@@ -63,10 +74,11 @@ def assemble(home: Home, progress: Progress | None = None, *, holds_lock: bool =
         sensors=schedules.build_sensors(tables, home),
         schedules=[
             *schedules.build_schedules(tables),
+            *schedules.build_sync_schedules(sync_set.syncs),
             dg.ScheduleDefinition(
-                name="daily",
+                name=schedules.DAILY,
                 job_name=JOB,
-                cron_schedule="0 5 * * *",
+                cron_schedule=rhythms.cron(schedules.DAILY),
                 execution_timezone="UTC",
                 description="The whole road, every morning.",
             ),

@@ -11,6 +11,7 @@ from orchestration.home import Home
 
 COMMAND_TAG = "mainstem/command"
 """Marks runs of the command line, which hold the lock on MAINSTEM_HOME all along."""
+COMMANDS = ["run", "backfill", "identity", "sync"]
 
 # One run at a time, since one process writes the warehouse; no telemetry leaves the machine.
 SETTINGS = {
@@ -47,7 +48,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     moment to its last, so no run of one can still be alive.
     """
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    ours = dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: ["run", "backfill"]})
+    ours = dg.RunsFilter(statuses=unfinished, tags={COMMAND_TAG: COMMANDS})
     for run in instance.get_runs(filters=ours):
         instance.report_run_failed(run, "The process was killed; a later run took over.")
     # A run of the UI takes the lock before it claims a slot: whoever claims one now is dead too.

@@ -102,18 +102,30 @@ class Project:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """dbt's manifest as a dictionary; parses if a file of the project has changed."""
-        stamp = self.home.dbt_target / "mainstem_parsed_at"
         self._install()
-        digest = _digest_of_files(
-            self.home.dbt_project, self.home.root / "tests" / "dbt", *self._packages()
-        )
-        is_fresh = self.home.manifest.exists() and stamp.exists() and stamp.read_text() == digest
-        if not is_fresh:
+        if not self.is_parsed():
+            digest = self._digest()
             self._parse()
-            stamp.write_text(digest)
+            self._stamp.write_text(digest)
         found = dict(json.loads(self.home.manifest.read_text(encoding="utf-8")))
         _leave_out_disabled(found)
         return found
+
+    def is_parsed(self) -> bool:
+        """Whether the manifest on disk is that of the files as they are."""
+        stamp = self._stamp
+        return (
+            self.home.manifest.exists() and stamp.exists() and stamp.read_text() == self._digest()
+        )
+
+    @property
+    def _stamp(self) -> Path:
+        return self.home.dbt_target / "mainstem_parsed_at"
+
+    def _digest(self) -> str:
+        return _digest_of_files(
+            self.home.dbt_project, self.home.root / "tests" / "dbt", *self._packages()
+        )
 
     def build(
         self,

@@ -1,4 +1,5 @@
-"""The sample company's stand-ins: the SFTP server its stores drop files on, and its email tool.
+"""The sample company's stand-ins: the SFTP server its stores drop files on, its email tool, and the
+file that its tills read.
 
 They run only while a run needs them, on loopback, and the run is pointed to them by the very
 environment variables with which a user points to their own; a variable that is set already wins.
@@ -51,6 +52,9 @@ def services(home: Home, given: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 EmailTool(state_dir=home.sample / "email_tool", secret=secret)
             )
             found |= {"MAINSTEM_EMAIL_TOOL_URL": tool.url, "MAINSTEM_EMAIL_TOOL_SECRET": secret}
+        if "MAINSTEM_TILLS" not in given:
+            home.sample.mkdir(parents=True, exist_ok=True)
+            found["MAINSTEM_TILLS"] = str(home.sample / "tills.sqlite")
         yield found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reverse_etl import destinations
+from reverse_etl import destinations, rhythms
 from reverse_etl.connection import holds_literal
 from reverse_etl.destination import Capabilities
 
@@ -18,9 +18,14 @@ SYNC_KEYS = (
     "mode",
     "batch_rows",
     "connection",
+    "schedule",
+    "checks",
 )
+CHECK_KEYS = ("rejected_percent",)
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
+# so often a refused row is tried before it is parked
+DEFAULT_ATTEMPTS = 5
 AUDIENCES = "audiences"
 GOLDEN = "golden_customers"
 
@@ -39,12 +44,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Guards:
+    """What stops a sync until a person has looked: more removals than so many percent of the rows
+    held, and a source without a row. Both only above a few rows held."""
+
+    max_removed_percent: float = 20.0
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True)
 class Sync:
     """One audience kept up to date at one destination.
 
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
-    resolved values.
+    resolved values. `parallel` is how many batches may be under way at once, 0 for as many as
+    the destination type takes; a refused row is parked after `max_attempts`. `schedule` is one of
+    rhythms.EVERY or a cron string; a check warns above `rejected_percent` (0..100) of refused rows.
     """
 
     name: str
@@ -61,6 +77,11 @@ class Sync:
     mode: str
     batch_rows: int
     connection: Mapping[str, str] = field(repr=False)
+    parallel: int = 0
+    max_attempts: int = DEFAULT_ATTEMPTS
+    guards: Guards = Guards()
+    schedule: str = rhythms.DEFAULT
+    rejected_percent: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,13 +96,18 @@ def read(manifest: Mapping[str, Any]) -> Syncs:
     problems: list[Problem] = []
     exposures = manifest.get("exposures", {}).values()
     for exposure in sorted(exposures, key=lambda exposure: str(exposure["name"])):
-        if "sync" not in _meta(exposure):
+        if not is_sync(exposure):
             continue
         sync, found = _read_one(exposure, manifest)
         problems += found
         if sync is not None:
             syncs.append(sync)
     return Syncs(tuple(syncs), tuple(problems))
+
+
+def is_sync(exposure: Mapping[str, Any]) -> bool:
+    """Whether an exposure of a manifest declares a sync, rightly or not."""
+    return "sync" in _meta(exposure)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -148,6 +174,8 @@ def _read_one(
         )
         batch_rows = batch_rows or capabilities.default_rows
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
+    schedule = _schedule(declared, problem)
+    rejected_percent = _rejected_percent(declared.get("checks"), problem)
     if audience:
         columns = _known_columns(audience, manifest)
         for target, column in {"": row_key, **fields}.items():
@@ -174,8 +202,36 @@ def _read_one(
         mode=mode,
         batch_rows=int(batch_rows or 1),
         connection=connection,
+        schedule=schedule,
+        rejected_percent=rejected_percent,
     )
     return sync, found
+
+
+def _schedule(declared: Mapping[str, Any], problem: Any) -> str:
+    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
+    if not rhythms.is_schedule(schedule):
+        problem(
+            "sync.schedule",
+            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
+        )
+    return schedule
+
+
+def _rejected_percent(checks: Any, problem: Any) -> float:
+    """`checks.rejected_percent`, 1 where nothing is said."""
+    if checks is None:
+        return Sync.rejected_percent
+    if not isinstance(checks, dict):
+        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
+        return Sync.rejected_percent
+    for key in checks.keys() - set(CHECK_KEYS):
+        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
+    percent = checks.get("rejected_percent", Sync.rejected_percent)
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
+        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
+        return Sync.rejected_percent
+    return float(percent)
 
 
 def _audience(

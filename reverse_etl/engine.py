@@ -1,52 +1,33 @@
 """Running a sync: settle what was in flight, plan, send batch by batch, book every answer.
 
-Promise: nothing is lost, and what is repeated after a kill or a missing answer is at most the batch
-in flight, under the same idempotency key and with the same body. The one exception is consent: a
-batch in flight with somebody who has withdrawn since is not sent again; its rows are planned anew,
-and who withdrew is removed.
+Promise: nothing is lost, and what is repeated after a kill or a missing answer is at most the
+batches in flight (`parallel` of them), under the same idempotency keys and with the same bodies.
+Two exceptions. Consent: a batch in flight with somebody who has withdrawn since is not sent again;
+its rows are planned anew, and who withdrew is removed. Mode `replace`: a session that was
+interrupted is begun anew, since a part of one means nothing.
 
 No database but the ledger is open while anything waits for a network.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
-from reverse_etl import destinations, outbox, plan
+from reverse_etl import destinations, guards, outbox, plan, previewing, recording, settling
 from reverse_etl import ledger as books
 from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync
-from reverse_etl.destination import (
-    Batch,
-    BatchAnswer,
-    Destination,
-    DestinationError,
-    RejectError,
-    RetryError,
-    RowAnswer,
-    StopError,
-)
-from reverse_etl.redaction import redact
+from reverse_etl.delivery import Delivery, Progress
+from reverse_etl.destination import Destination, DestinationError, StopError
+from reverse_etl.patience import RetryPolicy
+from reverse_etl.previewing import Preview
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How temporary trouble is met: tries a batch, and seconds between them (doubled, jittered).
-
-    A receiver that asks for more than `longest_wait` seconds ends the run as incomplete instead.
-    """
-
-    tries: int = 5
-    first_wait: float = 0.5
-    longest_wait: float = 60.0
+__all__ = ["Preview", "Progress", "RetryPolicy", "SyncResult", "preview", "run"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +35,9 @@ class SyncResult:
     """What a run of a sync did, in rows; rows_planned is the sum of the eight kinds after it.
 
     status: succeeded; incomplete (rows are pending: run it again); failed (no plan could be made);
-    blocked (nothing was tried: something has to be put right first). `error` says what and where.
-    After a dry run the kinds say what would be done. sync_run_id is empty when nothing was booked: after
-    a dry run, and when there was nothing to do.
+    blocked (something has to be put right, or a guard wants the plan to be looked at, first).
+    `error` says what and where. After a dry run the kinds say what would be done. sync_run_id is
+    empty when nothing was booked: after a dry run, and when there was nothing to do.
     """
 
     sync_name: str
@@ -78,16 +59,21 @@ class SyncResult:
     is_dry_run: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Shift:
     """What the steps of one run share."""
 
     con: duckdb.DuckDBPyConnection
     sync: Sync
-    run: books.OpenRun
+    published: Path
+    destination: Destination = field(repr=False)
     run_id: str
     policy: RetryPolicy
     clock: Callable[[], datetime]
+    progress: Progress | None
+    resume: bool
+    full: bool
+    accept: bool
 
 
 def run(
@@ -99,6 +85,9 @@ def run(
     env: Mapping[str, str],
     now: datetime,
     dry_run: bool = False,
+    resume: bool = False,
+    full: bool = False,
+    accept: bool = False,
     progress: Progress | None = None,
     policy: RetryPolicy | None = None,
 ) -> SyncResult:
@@ -106,160 +95,235 @@ def run(
 
     `published` is the published DuckDB file, `ledger` that of the sync ledger (made if missing),
     `env` what `${NAME}` is resolved from, `now` the clock at the start (UTC if it is naive).
-    `progress(done, total)` is called in rows. Trouble at the destination is in the result and
-    raises nothing; raises LedgerBusyError when another process has the ledger open.
+    `progress(done, total)` is called in rows.
+
+    `resume` finishes what an interrupted run left, and plans nothing new; `full` sends everything
+    again; `accept` lets through, this once, what a guard would stop.
+
+    Trouble at the destination is in the result and raises nothing; raises LedgerBusyError when
+    another process has the ledger open.
     """
     if dry_run:
-        return _preview(sync, published, ledger)
+        return _dry_run(sync, published, ledger, full)
     clock = _clock(now)
     with closing(books.connect(ledger)) as con:
-        other = books.held_elsewhere(con, sync)
         try:
-            if other:
-                raise StopError(
-                    f"config.meta.sync.destination was {other}, which still holds rows of this "
-                    f"sync: put it back, or give the exposure that sends to {sync.destination} "
-                    "another name",
-                    code="destination_changed",
-                )
-            connection = resolve(sync.connection, env)
-            destination = destinations.find(sync.destination)(connection)
+            destination = _destination(con, sync, env)
         except (StopError, MissingVariableError) as error:
             message = _message(sync, str(error))
-            blocked = books.record_blocked(con, sync, run_id, message, clock())
-            return _result(con, blocked)
-        if idle := _idle(con, sync, published):
-            return idle
-        opened = books.open_run(con, sync, run_id, clock())
-        shift = _Shift(con, sync, opened, run_id, policy or RetryPolicy(), clock)
-        status, error_text = _work(shift, destination, published, progress)
-        outbox.close_run(con, sync, opened, status=status, error=error_text, at=clock())
-        return _result(con, opened)
-
-
-def _work(
-    shift: _Shift, destination: Destination, published: Path, progress: Progress | None
-) -> tuple[str, str | None]:
-    """Settle, plan and send; returns the status the run ends with, and the error to show."""
-    con, sync, opened = shift.con, shift.sync, shift.run
-    try:
-        if outbox.batches(con, opened, "sent"):
-            outbox.abandon(con, sync, opened, plan.no_longer_allowed(con, sync, published, opened))
-            _deliver(shift, destination, "sent", None)
-        plan.make(con, sync, published, opened)
-        outbox.record_plan(con, sync, opened, shift.run_id, shift.clock())
-        _deliver(shift, destination, "planned", progress)
-    except plan.PlanError as error:
-        return "failed", str(error)
-    except DestinationError as error:
-        pending = _result(con, opened).rows_pending
-        again = f"{pending} rows are pending: run it again"
-        return "incomplete", _message(sync, f"{error}. {again}")
-    rejected = _result(con, opened).rows_rejected
-    if rejected:
-        return "succeeded", _message(
-            sync, f"{rejected} rows were rejected: reverse_etl.dead_letters says why"
+            return _result(con, books.record_blocked(con, sync, run_id, message, clock()))
+        shift = _Shift(
+            con=con,
+            sync=sync,
+            published=published,
+            destination=destination,
+            run_id=run_id,
+            policy=policy or RetryPolicy(),
+            clock=clock,
+            progress=progress,
+            resume=resume,
+            full=full,
+            accept=accept,
         )
-    return "succeeded", None
+        _end_broken_session(shift)
+        unfinished = books.unfinished(con, sync)
+        if resume and not unfinished and not books.left_over(con, sync):
+            return SyncResult(sync.name, "", "succeeded")
+        opened = books.open_run(con, sync, run_id, clock()) if unfinished else None
+        return _work(shift, opened)
 
 
-def _deliver(
-    shift: _Shift, destination: Destination, status: str, progress: Progress | None
-) -> None:
-    """Send the batches of that status in order; opens the destination only if there are any."""
-    due = outbox.batches(shift.con, shift.run, status)
-    total, done = sum(ref.row_count for ref in due), 0
-    if not due:
-        return
-    with destination:
-        for ref in due:
-            _deliver_batch(shift, destination, ref, was_sent=status == "sent")
-            done += ref.row_count
-            if progress:
-                progress(done, total)
+def preview(
+    sync: Sync,
+    *,
+    published: Path,
+    ledger: Path,
+    env: Mapping[str, str],
+    bodies: int = 0,
+    full: bool = False,
+) -> Preview:
+    """What a run would do: counts, samples with personal data masked, and the guards' objection.
 
-
-def _deliver_batch(
-    shift: _Shift, destination: Destination, ref: outbox.BatchRef, *, was_sent: bool
-) -> None:
-    """Send one batch until it is answered; raises RetryError when tries run out, and StopError."""
-    batch = outbox.read_batch(shift.con, shift.sync, shift.run, ref.number)
-    # once one try may have arrived, the batch stays in flight whatever the next ones meet
-    maybe_applied = was_sent
-    for attempt in range(1, shift.policy.tries + 1):
-        attempts = ref.attempts + attempt
-        outbox.mark_sent(shift.con, shift.run, ref.number, attempts, shift.clock())
-        try:
-            answer = destination.send(batch)
-        except RejectError as error:
-            told = RowAnswer(error.code, str(error))
-            refused = BatchAnswer(error.http_status, rows={row.key: told for row in batch.rows})
-            _book(shift, batch, refused, attempts)
-            return
-        except (RetryError, StopError) as error:
-            books.count_request(shift.con, shift.run)
-            wait = None
-            if isinstance(error, RetryError):
-                maybe_applied = maybe_applied or error.maybe_applied
-                wait = _wait(shift.policy, attempt, error.after_seconds)
-            if wait is None:
-                if not maybe_applied:
-                    outbox.mark_unsent(shift.con, shift.run, ref.number)
-                raise
-            time.sleep(wait)
-        else:
-            _book(shift, batch, answer, attempts)
-            return
-
-
-def _wait(policy: RetryPolicy, attempt: int, asked: float | None) -> float | None:
-    """Seconds until the next try: at least what was asked for; None when there is none."""
-    if attempt >= policy.tries or (asked or 0) > policy.longest_wait:
-        return None
-    backoff = min(policy.longest_wait, policy.first_wait * float(2 ** (attempt - 1)))
-    # half fixed and half random, so that many clients do not come back at one moment
-    jitter: float = random.uniform(0.5, 1.0)  # noqa: S311
-    return max(asked or 0.0, backoff * jitter)
-
-
-def _book(shift: _Shift, batch: Batch, answer: BatchAnswer, attempts: int) -> None:
-    fields = {row.key: row.fields for row in batch.rows if row.key in answer.rows}
-    answers = {
-        key: RowAnswer(
-            redact(told.error_code, key, fields[key]) if told.error_code else None,
-            redact(told.error, key, fields[key]) if told.error else None,
-            told.remote_id,
-        )
-        for key, told in answer.rows.items()
-        if key in fields
-    }
-    outbox.acknowledge(
-        shift.con,
-        shift.run,
-        batch,
-        answers,
-        http_status=answer.http_status,
-        bytes_sent=answer.bytes_sent,
-        attempts=attempts,
-        run_id=shift.run_id,
-        at=shift.clock(),
+    With `bodies`, the exact requests of so many first batches (these do hold personal data).
+    Sends nothing and writes nothing. Raises LedgerBusyError; other trouble is in `error`.
+    """
+    return previewing.preview(
+        sync, published=published, ledger=ledger, env=env, bodies=bodies, full=full
     )
 
 
-def _idle(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> SyncResult | None:
+def _destination(con: duckdb.DuckDBPyConnection, sync: Sync, env: Mapping[str, str]) -> Destination:
+    if other := books.held_elsewhere(con, sync):
+        raise StopError(
+            f"config.meta.sync.destination was {other}, which still holds rows of this "
+            f"sync: put it back, or give the exposure that sends to {sync.destination} "
+            "another name",
+            code="destination_changed",
+        )
+    return destinations.find(sync.destination)(resolve(sync.connection, env))
+
+
+def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
+    """Settle what is in flight, plan and send; `opened` is the run that goes on, if one does."""
+    con, sync = shift.con, shift.sync
+    trouble: str | None = None
+    status = "succeeded"
+    try:
+        if opened:
+            _repeat(shift, opened)
+        basis = plan.make(con, sync, shift.published, opened, full=shift.full)
+        if shift.resume:
+            plan.keep_left_over(con, sync)
+        objection = None if shift.accept else _objection(shift, basis)
+        if objection:
+            status, trouble = "blocked", objection
+        elif opened is None and (idle := _idle(shift)):
+            return idle
+        opened = opened or books.open_run(con, sync, shift.run_id, shift.clock())
+        _record(shift, opened, is_blocked=status == "blocked")
+        _deliver(shift, opened, "planned")
+        if status == "succeeded":
+            guards.remember_shape(con, sync, basis, shift.clock())
+    except plan.PlanError as error:
+        opened = opened or books.open_run(con, sync, shift.run_id, shift.clock())
+        return _close(shift, opened, "failed", str(error))
+    except DestinationError as error:
+        assert opened is not None  # noqa: S101 - nothing is sent before a run is open
+        return _close(shift, opened, "incomplete", str(error))
+    return _close(shift, opened, status, trouble)
+
+
+def _repeat(shift: _Shift, opened: books.OpenRun) -> None:
+    """Send again, or ask again about, what was in flight when a run was interrupted."""
+    con, sync = shift.con, shift.sync
+    if not outbox.batches(con, opened, "sent"):
+        return
+    numbers = plan.no_longer_allowed(con, sync, shift.published, opened)
+    if numbers:
+        addresses = _addresses(shift, opened, numbers)
+        settling.abandon(con, opened.sync_run_id, numbers, addresses)
+    _deliver(shift, opened, "sent")
+    settling.settle(con)
+
+
+def _objection(shift: _Shift, basis: plan.Basis) -> str | None:
+    """What a guard says; takes out of the plan what is not sent then."""
+    con, sync = shift.con, shift.sync
+    if nothing_known := guards.nothing_known(con, sync, basis):
+        plan.keep_nothing(con)
+        return nothing_known
+    if objection := guards.objection(con, sync, basis):
+        plan.keep_must_go(con)
+        return objection
+    return None
+
+
+def _record(shift: _Shift, opened: books.OpenRun, *, is_blocked: bool) -> None:
+    con, sync = shift.con, shift.sync
+    capabilities = shift.destination.capabilities
+    # removals that a guard lets through are no session
+    mode = "mirror" if is_blocked and sync.mode == "replace" else sync.mode
+    if is_blocked and not capabilities.removal:
+        plan.keep_nothing(con)
+    con.begin()
+    recording.record_plan(
+        con, sync, opened, shift.run_id, shift.clock(), capabilities=capabilities, mode=mode
+    )
+    con.commit()
+
+
+def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
+    """Send the batches of that status; opens the destination only if there are any."""
+    if not outbox.batches(shift.con, opened, status):
+        return
+    most = shift.destination.capabilities.parallel
+    parallel = 1 if shift.sync.mode == "replace" else min(shift.sync.parallel or most, most)
+    with shift.destination as destination:
+        Delivery(
+            con=shift.con,
+            sync=shift.sync,
+            run=opened,
+            destination=destination,
+            policy=shift.policy,
+            clock=shift.clock,
+            parallel=max(1, parallel),
+            progress=shift.progress if status == "planned" else None,
+        ).deliver(status)
+
+
+def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | None) -> SyncResult:
+    con, sync = shift.con, shift.sync
+    _drop_session(shift, opened)
+    in_flight = [ref.number for ref in outbox.batches(con, opened, "sent")]
+    if status == "succeeded":
+        recording.forget_planned(con, sync)
+    settling.close_run(
+        con,
+        opened.sync_run_id,
+        status=status,
+        error=None,
+        addresses=_addresses(shift, opened, in_flight),
+        at=shift.clock(),
+    )
+    result = _result(con, opened)
+    if status == "incomplete":
+        again = f"{result.rows_pending} rows are pending: run it again"
+        trouble = _message(sync, f"{trouble}. {again}")
+    elif status == "blocked":
+        trouble = _message(sync, str(trouble))
+    elif status == "succeeded" and result.rows_rejected:
+        trouble = _message(
+            sync, f"{result.rows_rejected} rows were rejected: reverse_etl.dead_letters says why"
+        )
+    con.execute(
+        "UPDATE sync_runs SET error = ? WHERE sync_run_id = ?", [trouble, opened.sync_run_id]
+    )
+    return replace(result, error=trouble)
+
+
+def _end_broken_session(shift: _Shift) -> None:
+    """A session that a kill interrupted is closed: the run that follows begins another."""
+    unfinished = books.unfinished(shift.con, shift.sync)
+    if unfinished and outbox.is_session(shift.con, unfinished):
+        opened = books.OpenRun(unfinished, is_resumed=True)
+        _close(shift, opened, "incomplete", "the session was interrupted and is sent anew")
+
+
+def _drop_session(shift: _Shift, opened: books.OpenRun) -> None:
+    """What a session that is not whole has sent means nothing: it is unknown what is held."""
+    con = shift.con
+    if not outbox.is_session(con, opened.sync_run_id):
+        return
+    left = [ref for status in ("planned", "sent") for ref in outbox.batches(con, opened, status)]
+    if left:
+        gone = [
+            ref.number
+            for status in ("sent", "answered")
+            for ref in outbox.batches(con, opened, status)
+        ]
+        settling.abandon(con, opened.sync_run_id, gone, _addresses(shift, opened, gone))
+
+
+def _addresses(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> dict[str, str]:
+    """Remote ids of rows that may have arrived, where they follow from what was sent."""
+    found: dict[str, str] = {}
+    for number in numbers:
+        batch = outbox.read_batch(shift.con, shift.sync, opened, number)
+        found.update(shift.destination.addresses(batch))
+    return found
+
+
+def _idle(shift: _Shift) -> SyncResult | None:
     """The result of a run that has nothing to do, else None.
 
     Nothing is booked for it, so that a run that is repeated, after a kill for one, leaves the same
     tables as a run that went through.
     """
+    con, sync = shift.con, shift.sync
     last = books.last_settled(con, sync)
     if last is None:
         return None
-    try:
-        plan.make(con, sync, published)
-    except plan.PlanError:
-        return None
-    found = _counted(con, sync)
+    found = _counted(sync, previewing.counts(con))
     ((due,),) = con.execute(
         """
         SELECT (SELECT count(*) FROM plan WHERE position IS NOT NULL OR is_news)
@@ -272,21 +336,15 @@ def _idle(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> SyncRe
     return found if due == 0 and found.rows_suppressed == suppressed_before else None
 
 
-def _preview(sync: Sync, published: Path, ledger: Path) -> SyncResult:
-    """What a run would do, counted; writes nothing, not even a ledger."""
-    with closing(books.connect(ledger if ledger.exists() else ":memory:")) as con:
-        try:
-            plan.make(con, sync, published)
-        except plan.PlanError as error:
-            return SyncResult(sync.name, "", "failed", error=str(error), is_dry_run=True)
-        return replace(_counted(con, sync), is_dry_run=True)
+def _dry_run(sync: Sync, published: Path, ledger: Path, full: bool) -> SyncResult:
+    found = preview(sync, published=published, ledger=ledger, env={}, full=full)
+    if found.status == "failed":
+        return SyncResult(sync.name, "", "failed", error=found.error, is_dry_run=True)
+    return replace(_counted(sync, found.counts), is_dry_run=True, error=found.error)
 
 
-def _counted(con: duckdb.DuckDBPyConnection, sync: Sync) -> SyncResult:
-    """The kinds of the plan that was just made, as the result of a run that sends nothing."""
-    counts: dict[str, int] = dict(
-        con.execute("SELECT kind, count(*) FROM plan GROUP BY kind").fetchall()
-    )
+def _counted(sync: Sync, counts: Mapping[str, int]) -> SyncResult:
+    """The kinds of a plan, as the result of a run that sends nothing."""
     return SyncResult(
         sync_name=sync.name,
         sync_run_id="",
@@ -295,6 +353,7 @@ def _counted(con: duckdb.DuckDBPyConnection, sync: Sync) -> SyncResult:
         rows_added=counts.get("add", 0),
         rows_updated=counts.get("update", 0),
         rows_removed=counts.get("remove", 0),
+        rows_rejected=counts.get("parked", 0),
         rows_invalid=counts.get("invalid", 0),
         rows_suppressed=counts.get("suppressed", 0),
         rows_unchanged=counts.get("unchanged", 0),

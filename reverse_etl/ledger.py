@@ -1,56 +1,152 @@
 """The sync ledger: what each destination holds, and what is on its way there.
 
-The invariant: a batch is `sent` here, committed, before its request goes out, and `acknowledged` in
-the transaction that also moves `sync_state` and `sync_log`. So whatever moment a process dies at, a
-row is either still planned, or in a batch known to be in flight, which is sent again under the same
-idempotency key, or in `sync_state`. A run is unfinished while it is `running` or has a batch in
-flight; the next run of that sync continues it under its `sync_run_id`.
+The invariant: a batch is `sent` here, committed, before its request goes out, and its answer is
+here, committed, before another takes its place. Settling (reverse_etl.settling) turns answers into
+`sync_state` and `sync_log` in one transaction, when a run ends or, after a kill, when the ledger is
+opened next. So whatever moment a process dies at, a row is either still planned, or in a batch known
+to be in flight, which is sent again under the same idempotency key, or settled. A run is unfinished
+while it is `running` or has a batch in flight; the next run of that sync continues it under its
+`sync_run_id`.
 
 Payloads are kept in `planned_rows` until their run ends and nowhere else.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
+from reverse_etl import settling
 from reverse_etl.declarations import Sync
+
+SETTINGS: Mapping[str, str] = {
+    # what does not fit is worked on by way of files beside the ledger
+    "memory_limit": "120MB",
+    # payloads are gone when a run ends: most runs need not move them from the log to the tables
+    "wal_autocheckpoint": "64MB",
+}
 
 # the tables that are projected into the warehouse: one home for their columns
 TABLES = {
-    "sync_runs": """
-        sync_run_id VARCHAR PRIMARY KEY, sync_name VARCHAR, destination VARCHAR,
-        audience_id VARCHAR, status VARCHAR, rows_planned BIGINT DEFAULT 0,
-        rows_added BIGINT DEFAULT 0, rows_updated BIGINT DEFAULT 0, rows_removed BIGINT DEFAULT 0,
-        rows_rejected BIGINT DEFAULT 0, rows_invalid BIGINT DEFAULT 0,
-        rows_suppressed BIGINT DEFAULT 0, rows_unchanged BIGINT DEFAULT 0,
-        rows_pending BIGINT DEFAULT 0, requests BIGINT DEFAULT 0, bytes_sent BIGINT DEFAULT 0,
-        started_at TIMESTAMP, finished_at TIMESTAMP, error VARCHAR, run_id VARCHAR""",
-    "sync_state": """
-        sync_name VARCHAR, row_key VARCHAR, customer_id VARCHAR, payload_hash VARCHAR,
-        status VARCHAR, is_held BOOLEAN, remote_id VARCHAR, attempts INTEGER,
-        last_error_code VARCHAR, last_error VARCHAR,
-        first_failed_at TIMESTAMP, synced_at TIMESTAMP, run_id VARCHAR,
-        PRIMARY KEY (sync_name, row_key)""",
-    "sync_log": """
-        sync_run_id VARCHAR, row_key VARCHAR, operation VARCHAR, status VARCHAR, reason VARCHAR,
-        http_status INTEGER, attempts INTEGER, error VARCHAR, idempotency_key VARCHAR,
-        sent_at TIMESTAMP""",
+    "sync_runs": {
+        "sync_run_id": "VARCHAR",
+        "sync_name": "VARCHAR",
+        "destination": "VARCHAR",
+        "audience_id": "VARCHAR",
+        "status": "VARCHAR",
+        "rows_planned": "BIGINT DEFAULT 0",
+        "rows_added": "BIGINT DEFAULT 0",
+        "rows_updated": "BIGINT DEFAULT 0",
+        "rows_removed": "BIGINT DEFAULT 0",
+        "rows_rejected": "BIGINT DEFAULT 0",
+        "rows_invalid": "BIGINT DEFAULT 0",
+        "rows_suppressed": "BIGINT DEFAULT 0",
+        "rows_unchanged": "BIGINT DEFAULT 0",
+        "rows_pending": "BIGINT DEFAULT 0",
+        "requests": "BIGINT DEFAULT 0",
+        "bytes_sent": "BIGINT DEFAULT 0",
+        "started_at": "TIMESTAMP",
+        "finished_at": "TIMESTAMP",
+        "error": "VARCHAR",
+        "run_id": "VARCHAR",
+    },
+    "sync_state": {
+        "sync_name": "VARCHAR",
+        "row_key": "VARCHAR",
+        "customer_id": "VARCHAR",
+        "payload_hash": "VARCHAR",
+        "status": "VARCHAR",
+        "is_held": "BOOLEAN",
+        "remote_id": "VARCHAR",
+        "attempts": "INTEGER",
+        "last_error_code": "VARCHAR",
+        "last_error": "VARCHAR",
+        "first_failed_at": "TIMESTAMP",
+        "synced_at": "TIMESTAMP",
+        "run_id": "VARCHAR",
+    },
+    "sync_log": {
+        "sync_run_id": "VARCHAR",
+        "row_key": "VARCHAR",
+        "operation": "VARCHAR",
+        "status": "VARCHAR",
+        "reason": "VARCHAR",
+        "http_status": "INTEGER",
+        "attempts": "INTEGER",
+        "error": "VARCHAR",
+        "idempotency_key": "VARCHAR",
+        "sent_at": "TIMESTAMP",
+    },
 }
+# columns of the tables above that stay in the ledger: a hash a field, to send only what changed
+HIDDEN = {"sync_state": {"field_hashes": "MAP(VARCHAR, UBIGINT)"}}
 INTERNAL = {
-    "planned_rows": """
-        sync_run_id VARCHAR, batch_number INTEGER, position BIGINT, row_key VARCHAR,
-        customer_id VARCHAR, kind VARCHAR, reason VARCHAR, payload VARCHAR, payload_hash VARCHAR""",
-    "sync_batches": """
-        sync_run_id VARCHAR, batch_number INTEGER, idempotency_key VARCHAR, status VARCHAR,
-        row_count BIGINT, attempts INTEGER, sent_at TIMESTAMP, field_names VARCHAR[],
-        PRIMARY KEY (sync_run_id, batch_number)""",
+    "planned_rows": {
+        "sync_run_id": "VARCHAR",
+        "batch_number": "INTEGER",
+        "position": "BIGINT",
+        "row_key": "VARCHAR",
+        "customer_id": "VARCHAR",
+        "kind": "VARCHAR",
+        "reason": "VARCHAR",
+        "payload": "VARCHAR",
+        "payload_hash": "VARCHAR",
+        "field_hashes": "MAP(VARCHAR, UBIGINT)",
+        "remote_id": "VARCHAR",
+        "is_new": "BOOLEAN",
+    },
+    # status: planned → sent → answered → acknowledged (settled); or split (its halves are batches
+    # of their own), abandoned (in flight, and must not be sent again)
+    "sync_batches": {
+        "sync_run_id": "VARCHAR",
+        "batch_number": "INTEGER",
+        "idempotency_key": "VARCHAR",
+        "status": "VARCHAR",
+        "row_count": "BIGINT",
+        "payload_bytes": "BIGINT",
+        "attempts": "INTEGER",
+        "sent_at": "TIMESTAMP",
+        "field_names": "VARCHAR[]",
+        "stage": "INTEGER",
+        "place": "INTEGER",
+        "of_places": "INTEGER",
+        "total_rows": "BIGINT",
+        "mode": "VARCHAR",
+        "max_attempts": "INTEGER",
+        "job_id": "VARCHAR",
+        "http_status": "INTEGER",
+        "requests": "BIGINT",
+        "bytes_sent": "BIGINT",
+        "answered_at": "TIMESTAMP",
+    },
+    # answers as they come, until they are settled: to append is all that is done while others are
+    # under way
+    "batch_answers": {
+        "sync_run_id": "VARCHAR",
+        "batch_number": "INTEGER",
+        "http_status": "INTEGER",
+        "requests": "BIGINT",
+        "bytes_sent": "BIGINT",
+        "answered_at": "TIMESTAMP",
+    },
+    # what was said about single rows of these batches
+    "row_answers": {
+        "sync_run_id": "VARCHAR",
+        "batch_number": "INTEGER",
+        "row_key": "VARCHAR",
+        "error_code": "VARCHAR",
+        "error": "VARCHAR",
+        "remote_id": "VARCHAR",
+    },
+    # the fields and types that a destination was last brought up to date with, as JSON
+    "sync_shapes": {"sync_name": "VARCHAR", "shape": "VARCHAR", "seen_at": "TIMESTAMP"},
 }
 DEAD_LETTERS = """
     SELECT sync_name, row_key, coalesce(last_error, last_error_code) AS reason, payload_hash,
-        first_failed_at, attempts
+        first_failed_at, attempts, status
     FROM sync_state WHERE status IN ('rejected', 'parked')"""
 
 
@@ -67,22 +163,58 @@ class OpenRun:
 
 
 def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
-    """The ledger, open to write, made if it is missing. Raises LedgerBusyError."""
+    """The ledger, open to write, made or brought to today's layout. Raises LedgerBusyError."""
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        con = duckdb.connect(str(path))
+        con = duckdb.connect(str(path), config=dict(SETTINGS))
     except duckdb.IOException as error:
         if "lock" not in str(error).lower():
             raise
         raise LedgerBusyError(
             f"the sync ledger {path} is open in another process: wait for it, then run again"
         ) from error
-    for table, columns in {**TABLES, **INTERNAL}.items():
-        con.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
     con.execute("SET TimeZone = 'UTC'")
-    con.execute(f"CREATE VIEW IF NOT EXISTS dead_letters AS {DEAD_LETTERS}")
+    _lay_out(con)
+    settling.settle(con)
     return con
+
+
+def ddl(columns: dict[str, str]) -> str:
+    """Columns as they stand in CREATE TABLE."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
+    """Make what is missing; an older ledger gets its new columns and loses its keys.
+
+    Rows are unique by construction; an index over a million of them would have to be in memory.
+    """
+    wanted = {name: columns | HIDDEN.get(name, {}) for name, columns in TABLES.items()} | INTERNAL
+    there: dict[str, set[str]] = {}
+    for table, column in con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+    ).fetchall():
+        there.setdefault(table, set()).add(column)
+    keyed = con.execute(
+        "SELECT DISTINCT table_name FROM duckdb_constraints() "
+        "WHERE constraint_type = 'PRIMARY KEY' ORDER BY ALL"
+    ).fetchall()
+    con.begin()
+    for (table,) in keyed:
+        con.execute(f"CREATE TABLE without_key ({ddl(wanted[table])})")
+        con.execute(f"INSERT INTO without_key BY NAME FROM {table}")
+        con.execute(f"DROP TABLE {table}")
+        con.execute(f"ALTER TABLE without_key RENAME TO {table}")
+        there[table] = set(wanted[table])
+    for table, columns in wanted.items():
+        if table not in there:
+            con.execute(f"CREATE TABLE {table} ({ddl(columns)})")
+        for name in [name for name in columns if table in there and name not in there[table]]:
+            con.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {columns[name]}")
+    if "status" not in there.get("dead_letters", ()):
+        con.execute(f"CREATE OR REPLACE VIEW dead_letters AS {DEAD_LETTERS}")
+    con.commit()
 
 
 def held_elsewhere(con: duckdb.DuckDBPyConnection, sync: Sync) -> str | None:
@@ -100,9 +232,9 @@ def held_elsewhere(con: duckdb.DuckDBPyConnection, sync: Sync) -> str | None:
     return str(rows[0][0]) if rows and rows[0][0] != sync.destination else None
 
 
-def open_run(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, at: datetime) -> OpenRun:
-    """The unfinished run of this sync, else a new one (status running)."""
-    unfinished = con.execute(
+def unfinished(con: duckdb.DuckDBPyConnection, sync: Sync) -> str | None:
+    """The id of the run of this sync that was killed or has batches in flight, if there is one."""
+    rows = con.execute(
         """
         SELECT sync_run_id FROM sync_runs r
         WHERE sync_name = ? AND (status = 'running' OR EXISTS (
@@ -110,21 +242,30 @@ def open_run(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, at: dateti
         ORDER BY started_at, sync_run_id LIMIT 1""",
         [sync.name],
     ).fetchall()
-    if unfinished:
-        sync_run_id = str(unfinished[0][0])
+    return str(rows[0][0]) if rows else None
+
+
+def left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> bool:
+    """Whether a run of this sync left rows that it had planned and not sent."""
+    ((found,),) = con.execute(
+        """
+        SELECT count(*) FROM planned_rows
+        WHERE sync_run_id IN (SELECT sync_run_id FROM sync_runs WHERE sync_name = ?)""",
+        [sync.name],
+    ).fetchall()
+    return bool(found)
+
+
+def open_run(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, at: datetime) -> OpenRun:
+    """The unfinished run of this sync, else a new one (status running)."""
+    if sync_run_id := unfinished(con, sync):
         con.execute(
             "UPDATE sync_runs SET status = 'running', error = NULL, finished_at = NULL, run_id = ? "
             "WHERE sync_run_id = ?",
             [run_id, sync_run_id],
         )
         return OpenRun(sync_run_id, is_resumed=True)
-    sync_run_id = new_run_id(con, sync, run_id)
-    con.execute(
-        "INSERT INTO sync_runs (sync_run_id, sync_name, destination, audience_id, status, "
-        "started_at, run_id) VALUES (?, ?, ?, ?, 'running', ?, ?)",
-        [sync_run_id, sync.name, sync.destination, sync.audience_id, at, run_id],
-    )
-    return OpenRun(sync_run_id, is_resumed=False)
+    return OpenRun(_insert_run(con, sync, run_id, "running", at), is_resumed=False)
 
 
 def last_settled(con: duckdb.DuckDBPyConnection, sync: Sync) -> OpenRun | None:
@@ -137,40 +278,45 @@ def last_settled(con: duckdb.DuckDBPyConnection, sync: Sync) -> OpenRun | None:
     ).fetchall()
     if not rows or rows[0][1] != "succeeded":
         return None
-    ((in_flight,),) = con.execute(
-        """
-        SELECT count(*) FROM sync_batches JOIN sync_runs USING (sync_run_id)
-        WHERE sync_name = ? AND sync_batches.status = 'sent'""",
-        [sync.name],
-    ).fetchall()
-    return OpenRun(str(rows[0][0]), is_resumed=False) if in_flight == 0 else None
+    return None if unfinished(con, sync) else OpenRun(str(rows[0][0]), is_resumed=False)
 
 
 def record_blocked(
     con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, error: str, at: datetime
 ) -> OpenRun:
     """Book a run that could not begin; nothing was planned and nothing sent."""
-    run = OpenRun(new_run_id(con, sync, run_id), is_resumed=False)
+    run = OpenRun(_insert_run(con, sync, run_id, "blocked", at), is_resumed=False)
     con.execute(
-        "INSERT INTO sync_runs (sync_run_id, sync_name, destination, audience_id, status, "
-        "started_at, finished_at, error, run_id) VALUES (?, ?, ?, ?, 'blocked', ?, ?, ?, ?)",
-        [run.sync_run_id, sync.name, sync.destination, sync.audience_id, at, at, error, run_id],
+        "UPDATE sync_runs SET finished_at = started_at, error = ? WHERE sync_run_id = ?",
+        [error, run.sync_run_id],
     )
     return run
 
 
-def new_run_id(con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str) -> str:
-    """An id that follows from the sync, the run it is part of, and how many runs it has had."""
+def _insert_run(
+    con: duckdb.DuckDBPyConnection, sync: Sync, run_id: str, status: str, at: datetime
+) -> str:
+    """A run whose id follows from the sync, the run it is part of, and how many it has had."""
     ((ordinal,),) = con.execute(
         "SELECT count(*) FROM sync_runs WHERE sync_name = ?", [sync.name]
     ).fetchall()
-    return f"sync_{digest(sync.name, run_id, str(ordinal))[:24]}"
-
-
-def count_request(con: duckdb.DuckDBPyConnection, run: OpenRun) -> None:
-    """Count a request that brought no answer to book (acknowledging counts its own)."""
+    sync_run_id = f"sync_{digest(sync.name, run_id, str(ordinal))[:24]}"
     con.execute(
-        "UPDATE sync_runs SET requests = requests + 1 WHERE sync_run_id = ?", [run.sync_run_id]
+        "INSERT INTO sync_runs (sync_run_id, sync_name, destination, audience_id, status, "
+        "started_at, run_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [sync_run_id, sync.name, sync.destination, sync.audience_id, status, at, run_id],
+    )
+    return sync_run_id
+
+
+def count_requests(
+    con: duckdb.DuckDBPyConnection, run: OpenRun, requests: int, bytes_sent: int = 0
+) -> None:
+    """Count requests that were made, and what they carried."""
+    con.execute(
+        "UPDATE sync_runs SET requests = requests + ?, bytes_sent = bytes_sent + ? "
+        "WHERE sync_run_id = ?",
+        [requests, bytes_sent, run.sync_run_id],
     )
 
 

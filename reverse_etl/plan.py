@@ -1,35 +1,34 @@
 """The plan of a sync: the difference between who should be there and what was sent, as one query.
 
 `make` leaves a temporary table `plan` in the ledger's connection, one row a row key: row_key,
-customer_id, kind (add | update | remove | suppressed | invalid | unchanged), reason, payload (JSON
-text, only for what is sent), payload_hash, position (the order of sending; NULL for what is not
-sent), is_held (the destination has it, or may), is_news (the ledger has to note something).
+customer_id, kind (add | update | remove | suppressed | invalid | parked | unchanged), reason,
+payload (JSON text, only for what is sent), payload_hash, field_hashes, position (the order of
+sending; NULL for what is not sent), phase (0 who must go, 1 other removals, 2 the rest), remote_id,
+is_held (the destination has it, or may), is_news (the ledger has to note something).
 
-Consent is compiled in: only customers whose decision in force for (the audience's purpose, the
-sync's channel) is `granted` are sent. Who was sent before and is not granted any more is removed,
-in every mode, before anything else is sent; in mode `mirror`, who left the audience is too.
+Consent is compiled in: only customers whose decision in force for (the sync's purpose, its channel)
+is `granted` are sent. Who was sent before and is not granted any more is removed, in every mode but
+`events`, before anything else is sent; in the modes `mirror` and `replace`, who left the audience is
+too. Where a destination removes nothing, who has to go is `suppressed`: kept, never sent again.
 
 Whom a running experiment of the audience holds out is suppressed with the reason `holdout`, and in
 mode `mirror` removed if the destination has them.
+
+`parked` is what was refused too often and has not changed since.
 """
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from reverse_etl import quoting
+from reverse_etl import destinations, difference, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
+from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED
 from reverse_etl.ledger import OpenRun
+from reverse_etl.payload import Columns
 
-PUBLISHED = "published"
-GOLDEN_TABLE = quoting.name(PUBLISHED, "marts", GOLDEN)
-CONSENTS_TABLE = quoting.name(PUBLISHED, "marts", "customer_consents")
-HISTORY_TABLE = quoting.name(PUBLISHED, "identity", "history")
-DEFINITIONS_TABLE = quoting.name(PUBLISHED, "audiences", "definitions")
-EXPERIMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiments")
-ASSIGNMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiment_assignments")
 NEEDED = (
     ("marts", GOLDEN),
     ("marts", "customer_consents"),
@@ -45,35 +44,50 @@ class PlanError(Exception):
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Column name → DuckDB type of the two relations that a payload draws from."""
+class Basis:
+    """What a plan rests on, for the guards: rows of the source, of golden_customers and of all
+    consents, and per target field its column and type (JSON)."""
 
-    audience: dict[str, str]
-    golden: dict[str, str]
+    source_rows: int
+    customers: int
+    consents: int
+    shape: str
 
 
 def make(
-    con: duckdb.DuckDBPyConnection, sync: Sync, published: Path, run: OpenRun | None = None
-) -> None:
+    con: duckdb.DuckDBPyConnection,
+    sync: Sync,
+    published: Path,
+    run: OpenRun | None = None,
+    *,
+    full: bool = False,
+) -> Basis:
     """Write the temporary table `plan`; the published file is closed again when this returns.
 
     `run` is the run that the plan is for; rows it has already been answered about are not planned a
-    second time. Raises PlanError.
+    second time. `full` plans everything as changed. Raises PlanError.
     """
+    capabilities = destinations.find(sync.destination).capabilities
     attach(con, sync, published)
     try:
         columns = _columns(con, sync)
+        con.execute(difference.shared_keys_sql(sync, columns))
+        ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
         con.execute(
-            _plan_sql(sync, columns),
+            difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
             {
                 "name": sync.name,
-                "mode": sync.mode,
                 "purpose": sync.consent_purpose,
                 "channel": sync.channel,
                 "audience": sync.audience_id,
                 "run": run.sync_run_id if run else None,
             },
         )
+        ((source_rows, customers, consents),) = con.execute(
+            f"""SELECT (SELECT count(*) FROM {difference.source_table(sync)}),
+                (SELECT count(*) FROM {GOLDEN_TABLE}),
+                (SELECT count(*) FROM {difference.CONSENTS_TABLE})"""
+        ).fetchall()
     except duckdb.Error as error:
         # DuckDB's messages can quote values of rows, so only their kind is passed on
         raise PlanError(
@@ -83,6 +97,50 @@ def make(
         ) from None
     finally:
         con.execute(f"DETACH {PUBLISHED}")
+    if sync.mode == "replace":
+        _send_everyone(con)
+    shape = json.dumps(columns.shape(sync), ensure_ascii=False, sort_keys=True)
+    return Basis(source_rows, customers, consents, shape)
+
+
+def keep_must_go(con: duckdb.DuckDBPyConnection) -> None:
+    """Take out of `plan` what is not to be sent now: all but who must go. The rest is pending."""
+    _renumber(con, "kind = 'remove' AND phase = 0")
+
+
+def keep_nothing(con: duckdb.DuckDBPyConnection) -> None:
+    """Take out of `plan` everything that would be sent: it is pending."""
+    _renumber(con, "false")
+
+
+def keep_left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
+    """Take out of `plan` what an interrupted run had not planned already; the next run plans it."""
+    con.execute(
+        """
+        DELETE FROM plan WHERE kind IN ('add', 'update', 'remove') AND row_key NOT IN (
+            SELECT row_key FROM planned_rows WHERE sync_run_id IN (
+                SELECT sync_run_id FROM sync_runs WHERE sync_name = ?))""",
+        [sync.name],
+    )
+    _renumber(con, "position IS NOT NULL")
+
+
+def _send_everyone(con: duckdb.DuckDBPyConnection) -> None:
+    """Mode replace: nothing at all, or one session with everyone who should be there."""
+    ((changed,),) = con.execute(
+        "SELECT count(*) > 0 FROM plan WHERE kind IN ('add', 'update', 'remove')"
+    ).fetchall()
+    _renumber(con, "kind IN ('add', 'update', 'unchanged')" if changed else "false")
+
+
+def _renumber(con: duckdb.DuckDBPyConnection, is_sent: str) -> None:
+    """Write `plan` again with other rows to be sent (a condition): these first, and in order."""
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE plan AS
+        SELECT * EXCLUDE (is_in) REPLACE (CASE WHEN is_in THEN row_number() OVER () END AS position)
+        FROM (SELECT *, {is_sent} AS is_in FROM plan ORDER BY is_in DESC, position, row_key)"""
+    )
 
 
 def attach(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> None:
@@ -109,8 +167,7 @@ def no_longer_allowed(
             SELECT DISTINCT batch_number FROM planned_rows p
             JOIN sync_batches b USING (sync_run_id, batch_number)
             WHERE sync_run_id = $run AND b.status = 'sent' AND p.kind <> 'remove'
-              AND (p.customer_id NOT IN ({_granted_sql()})
-                   OR p.customer_id IN ({_held_out_sql()}))
+              AND (p.customer_id NOT IN ({GRANTED}) OR p.customer_id IN ({HELD_OUT}))
             ORDER BY ALL""",
             {
                 "run": run.sync_run_id,
@@ -143,183 +200,15 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
             )
     columns = Columns(relations[audience], relations["marts", GOLDEN])
     known = columns.audience.keys() | columns.golden.keys()
-    for column in ("customer_id", sync.row_key, *(column for _, column in sync.fields)):
+    for column in (sync.row_key, *(column for _, column in sync.fields)):
         if column not in known:
             raise PlanError(
                 f"{sync.path}: exposure {sync.name}, config.meta.sync: no column {column} in "
                 f"{sync.audience_id} or {GOLDEN}; {nearest(column, known)}"
             )
+    if "customer_id" not in columns.audience:
+        raise PlanError(
+            f"{sync.path}: exposure {sync.name}: {sync.audience_id} has no column customer_id, by "
+            "which consent is asked for: add it to the model's SELECT"
+        )
     return columns
-
-
-def _granted_sql() -> str:
-    return f"""SELECT customer_id FROM {CONSENTS_TABLE}
-                WHERE purpose = $purpose AND channel = $channel AND status = 'granted'
-                  AND customer_id IS NOT NULL"""
-
-
-def _held_out_sql() -> str:
-    return f"""SELECT unit_id FROM {ASSIGNMENTS_TABLE}
-                JOIN {EXPERIMENTS_TABLE} USING (experiment_id)
-                WHERE variant = 'control' AND is_running AND kind = 'audience_holdout'
-                  AND experiment_id IN (SELECT experiment_id FROM {DEFINITIONS_TABLE}
-                                        WHERE audience_id = $audience)"""
-
-
-def _plan_sql(sync: Sync, columns: Columns) -> str:
-    audience = quoting.name(PUBLISHED, sync.audience_schema, sync.audience_table)
-    return f"""
-CREATE OR REPLACE TEMP TABLE plan AS
-WITH granted AS (
-    SELECT DISTINCT customer_id FROM ({_granted_sql()})
-),
-held_out AS (
-    SELECT DISTINCT unit_id AS customer_id FROM ({_held_out_sql()})
-),
-merged AS (
-    SELECT DISTINCT from_customer_id AS customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
-),
-members AS (
-    SELECT
-        a.customer_id::VARCHAR AS customer_id,
-        nullif({_source(sync.row_key, columns)[0]}::VARCHAR, '') AS given_key,
-        {_payload_sql(sync.fields, columns)} AS payload,
-        {_missing_sql(sync, columns)} AS missing,
-        c.customer_id IS NOT NULL AS is_granted,
-        h.customer_id IS NOT NULL AS is_held_out
-    FROM {audience} a
-    LEFT JOIN {GOLDEN_TABLE} g ON g.customer_id = a.customer_id
-    LEFT JOIN granted c ON c.customer_id = a.customer_id
-    LEFT JOIN held_out h ON h.customer_id = a.customer_id
-),
-shared_keys AS (
-    SELECT given_key FROM members GROUP BY given_key HAVING count(*) > 1 OR given_key IS NULL
-),
-sharers AS (
-    -- of several customers with one key one who may be sent owns it, then the smallest id
-    SELECT m.*, row_number() OVER (
-        PARTITION BY m.given_key
-        ORDER BY is_granted AND NOT is_held_out DESC, is_granted DESC, customer_id, payload) AS nth
-    FROM members m JOIN shared_keys k ON m.given_key IS NOT DISTINCT FROM k.given_key
-),
-wanted AS (
-    SELECT given_key AS row_key, customer_id, payload, missing, is_granted, is_held_out
-    FROM members WHERE given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
-    UNION ALL
-    SELECT
-        CASE WHEN given_key IS NOT NULL AND nth = 1 THEN given_key
-             ELSE concat('customer_id=', customer_id, '#', nth) END,
-        customer_id, payload,
-        CASE WHEN given_key IS NULL THEN 'no_row_key'
-             WHEN nth > 1 THEN 'duplicate_row_key' ELSE missing END,
-        is_granted, is_held_out
-    FROM sharers
-),
-hashed AS (
-    SELECT *, sha256(payload)[:32] AS payload_hash FROM wanted
-),
-known AS (
-    SELECT s.*, g.customer_id IS NOT NULL AS still_granted, m.customer_id IS NOT NULL AS is_merged
-    FROM sync_state s
-    LEFT JOIN granted g ON g.customer_id = s.customer_id
-    LEFT JOIN merged m ON m.customer_id = s.customer_id
-    WHERE s.sync_name = $name
-),
-compared AS (
-    SELECT
-        coalesce(w.row_key, k.row_key) AS row_key,
-        coalesce(w.customer_id, k.customer_id) AS customer_id,
-        w.payload, w.payload_hash, coalesce(k.is_held, false) AS is_held,
-        CASE
-            WHEN w.row_key IS NULL AND NOT k.is_held THEN NULL
-            WHEN w.row_key IS NULL AND (NOT k.still_granted OR $mode = 'mirror') THEN 'remove'
-            WHEN w.row_key IS NULL THEN NULL
-            WHEN NOT w.is_granted AND k.is_held THEN 'remove'
-            WHEN w.is_held_out AND k.is_held AND $mode = 'mirror' THEN 'remove'
-            WHEN NOT w.is_granted OR w.is_held_out THEN 'suppressed'
-            WHEN w.missing IS NOT NULL THEN 'invalid'
-            WHEN k.row_key IS NULL OR NOT k.is_held THEN 'add'
-            WHEN k.status = 'synced' AND k.payload_hash = w.payload_hash THEN 'unchanged'
-            ELSE 'update'
-        END AS kind,
-        CASE
-            WHEN w.row_key IS NULL AND k.is_merged THEN 'merged'
-            WHEN w.row_key IS NULL AND k.still_granted THEN 'left_audience'
-            WHEN w.row_key IS NULL OR NOT w.is_granted THEN 'no_consent'
-            WHEN w.is_held_out THEN 'holdout'
-            ELSE w.missing
-        END AS reason,
-        k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,
-        k.customer_id AS known_customer
-    FROM hashed w FULL JOIN known k ON k.row_key = w.row_key
-),
-answered AS (
-    SELECT DISTINCT row_key, status FROM sync_log
-    WHERE sync_run_id = $run AND status IN ('ok', 'rejected')
-),
-due AS (
-    -- a run that goes on after a kill does not count again what it has been answered about
-    SELECT c.*
-    FROM compared c LEFT JOIN answered d ON d.row_key = c.row_key
-    WHERE c.kind IS NOT NULL AND NOT coalesce(
-        (d.status = 'ok' AND c.kind IN ('unchanged', 'suppressed'))
-        OR (d.status = 'rejected' AND c.known_status = 'rejected'
-            AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)
-)
-SELECT
-    row_key, customer_id, kind, reason,
-    CASE kind WHEN 'add' THEN payload WHEN 'update' THEN payload WHEN 'remove' THEN '{{}}' END
-        AS payload,
-    CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,
-    CASE WHEN kind IN ('add', 'update', 'remove') THEN row_number() OVER (
-        PARTITION BY kind IN ('add', 'update', 'remove')
-        ORDER BY CASE WHEN kind = 'remove' AND reason = 'no_consent' THEN 0
-                      WHEN kind = 'remove' THEN 1 WHEN kind = 'update' THEN 2 ELSE 3 END,
-            row_key) END AS position,
-    is_held,
-    CASE kind
-        WHEN 'invalid' THEN known_status IS DISTINCT FROM 'parked'
-            OR known_error IS DISTINCT FROM reason OR known_hash IS DISTINCT FROM payload_hash
-        WHEN 'unchanged' THEN known_customer IS DISTINCT FROM customer_id
-        ELSE false
-    END AS is_news
-FROM due"""
-
-
-def _source(column: str, columns: Columns) -> tuple[str, str]:
-    """A column as SQL, and its type: the audience's own, else that of golden_customers."""
-    if column in columns.audience:
-        return quoting.name("a", column), columns.audience[column]
-    return quoting.name("g", column), columns.golden[column]
-
-
-def _payload_sql(fields: Sequence[tuple[str, str]], columns: Columns) -> str:
-    """The payload as stable JSON text: sorted by field, so that the order in YAML is no change."""
-    pairs = (
-        f"{quoting.text(target)}, {_json_value(*_source(column, columns))}"
-        for target, column in sorted(fields)
-    )
-    return f"json_object({', '.join(pairs)})::VARCHAR"
-
-
-def _json_value(value: str, data_type: str) -> str:
-    """A value for JSON: UTC times as ISO 8601, bytes as base64, no NaN; decimals are exact."""
-    if data_type.startswith("TIMESTAMP") and not data_type.endswith("[]"):
-        zone = "" if "TIME ZONE" in data_type else "::TIMESTAMP"
-        return f"strftime({value}{zone}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-    if data_type in {"DOUBLE", "FLOAT"}:
-        return f"CASE WHEN isfinite({value}) THEN {value} END"
-    if data_type == "BLOB":
-        return f"base64({value})"
-    return value
-
-
-def _missing_sql(sync: Sync, columns: Columns) -> str:
-    """The first required field without a value, as a reason; NULL if there is none."""
-    sources = dict(sync.fields)
-    whens = "".join(
-        f" WHEN nullif(trim({_source(sources[target], columns)[0]}::VARCHAR), '') IS NULL"
-        f" THEN {quoting.text(f'missing_{target}')}"
-        for target in sync.required
-    )
-    return f"CASE{whens} END" if whens else "NULL::VARCHAR"

@@ -19,16 +19,17 @@ def write(con: duckdb.DuckDBPyConnection, ledger: Path) -> None:
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     if not ledger.exists():
         for table, columns in books.TABLES.items():
-            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({columns})")
+            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({books.ddl(columns)})")
         _write_dead_letters(con)
         return
     # opening it to write makes the tables of a file that has none yet
     books.connect(ledger).close()
     con.execute(f"ATTACH {quoting.text(str(ledger))} AS {LEDGER} (READ_ONLY)")
     try:
-        for table in books.TABLES:
+        for table, columns in books.TABLES.items():
             con.execute(
-                f"CREATE OR REPLACE TABLE {SCHEMA}.{table} AS FROM {LEDGER}.{table} ORDER BY ALL"
+                f"CREATE OR REPLACE TABLE {SCHEMA}.{table} AS "
+                f"SELECT {', '.join(columns)} FROM {LEDGER}.{table} ORDER BY ALL"
             )
     finally:
         con.execute(f"DETACH {LEDGER}")

@@ -9,6 +9,9 @@ LONGEST_READ = 2_000
 LONGEST_KEPT = 200
 SHORTEST_VALUE = 3
 KEY_HERE = "\0"
+LONGEST_NUMBER_SHOWN = 100_000
+# a date alone may be a birthday; a moment is none
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
 def redact(text: str, key: str, fields: str) -> str:
@@ -35,3 +38,20 @@ def _texts(value: object) -> set[str]:
         return set()
     text = str(value)
     return {text} if len(text) <= LONGEST_READ else set()
+
+
+def masked(value: object) -> object:
+    """A JSON value to be shown: of texts the first letter and the length, of long numbers the
+    length; short numbers, moments, booleans and null stay as they are."""
+    if isinstance(value, dict):
+        return {key: masked(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [masked(inner) for inner in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return value if abs(value) < LONGEST_NUMBER_SHOWN else f"…({len(str(value))})"
+    text = str(value)
+    if MOMENT.fullmatch(text):
+        return text
+    return f"{text[:1]}…({len(text)})" if text else ""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that some tests run against. Never fatal: those tests skip without them.
 set -u
-packages=(openssh-server postgresql mariadb-server)
+packages=(openssh-server postgresql mariadb-server redis-server)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

@@ -21,6 +21,8 @@ COMMANDS = {
     "sql": "Query the published file.",
     "ui": "Dagster: lineage, runs, checks, backfills.",
     "audience": "Who is in an audience, since when, and why.",
+    "sync": "What is sent where: list, run, try.",
+    "trace": "Why somebody is at a destination, or is not.",
     "sources": "Every source, its freshness, and how much of it is linked.",
     "source": "Add a source.",
     "backfill": "Load the partitions of a window again.",

@@ -110,7 +110,9 @@ def _show(console: Console, found: customer.Customer) -> None:
         ],
     )
     console.print(
-        f"\n  why these {len(found.records)} records are one: mainstem explain", style="dim"
+        f"\n  why these {len(found.records)} records are one: mainstem explain"
+        "\n  why they are at a destination, or not: mainstem trace",
+        style="dim",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -50,20 +51,28 @@ def command(as_json: bool, select: str | None, quiet: bool) -> None:
 
 
 def execute(
-    home: Home, progress: Progress, *, identity: str | None = None, select: str | None = None
+    home: Home,
+    progress: Progress,
+    *,
+    identity: str | None = None,
+    select: str | None = None,
+    sync: str | None = None,
+    how: Mapping[str, bool] | None = None,
 ) -> dict[str, Any]:
     """Run everything; what came of it as plain data. The caller holds the lock.
 
     `select` runs some assets alone. Raises click.UsageError if it is none of Dagster's selections,
     or selects nothing.
 
-    `identity` runs identity and what follows alone: `apply`, or `rollback to <run>`.
+    `identity` runs identity and what follows alone: `apply`, or `rollback to <run>`. `sync` runs
+    one sync, which must be declared, and publishes what it did; `how` is its SyncConfig.
     """
     began = time.monotonic()
     progress.say(f"starting; data in {home.shown(home.data)}")
     with progress.step("start"):
         from orchestration import history
         from orchestration.assembly import JOB, assemble
+        from orchestration.defs import syncs
         from orchestration.defs.graph import IDENTITY_TAG, downstream
         from orchestration.project import ProjectError
 
@@ -71,23 +80,30 @@ def execute(
             assembly = assemble(home, progress, holds_lock=True)
         except ProjectError as error:
             return _outcome(EXIT_FAILED, errors=[str(error)], seconds=time.monotonic() - began)
-        for problem in assembly.problems:
+        for problem in assembly.problems if sync is None else ():
             assembly.mainstem.leave_out(problem)
         instance = history.open_instance(home)
         history.end_dead_runs(instance)
     with instance, progress.step("run"):
         tags = {history.COMMAND_TAG: "run"}
-        selection = None
+        selection, ops = None, {}
         if identity is not None:
             tags |= {history.COMMAND_TAG: "identity", IDENTITY_TAG: identity}
             selection = list(downstream(assembly.definitions))
+        elif sync is not None:
+            tags |= {history.COMMAND_TAG: "sync"}
+            selection = syncs.alone(sync)
+            ops = {syncs.op_name(sync): {"config": dict(how or {})}}
         elif select is not None:
             selection = _select(assembly.definitions, select)
         result = assembly.definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,
             asset_selection=selection,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": ops,
+            },
             tags=tags,
         )
     errors = _errors(result)

@@ -18,6 +18,7 @@ LEDGER_TABLES = {
     "sync_log": "What was sent, row by row: keys and statuses, no payload.",
     "dead_letters": "Rows that a destination refused, and why.",
 }
+LEDGER_KEYS = tuple(dg.AssetKey(["reverse_etl", table]) for table in LEDGER_TABLES)
 
 
 def build(models: Iterable[dg.AssetKey], syncs: Sequence[dg.AssetKey]) -> list[Any]:
@@ -106,7 +107,7 @@ def _state(con: Any) -> str:
                 (select string_agg(load_id || status, ',' order by load_id) from ops.loads),
                 (select string_agg(landed::varchar, ',' order by landed) from ops.landed),
                 (select string_agg(run_id, ',' order by run_id) from identity.runs),
-                (select string_agg(sync_run_id || status, ',' order by sync_run_id)
+                (select string_agg(concat_ws('/', sync_run_id, status, finished_at), ',' order by sync_run_id)
                  from reverse_etl.sync_runs)
             ))
             """

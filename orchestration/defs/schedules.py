@@ -11,9 +11,12 @@ import dagster as dg
 from ingestion import partitions
 from ingestion.sources import SourceTable
 from orchestration import lock
+from orchestration.defs import rhythms, syncs
 from orchestration.home import Home
+from reverse_etl.declarations import Sync
 
-CRON = {"hourly": "7 * * * *", "daily": "0 5 * * *", "weekly": "0 5 * * 1", "monthly": "0 5 1 * *"}
+DAILY = "daily"
+"""The whole road runs then, with every table and every sync."""
 
 
 def build_schedules(tables: Sequence[SourceTable]) -> list[dg.ScheduleDefinition]:
@@ -23,7 +26,7 @@ def build_schedules(tables: Sequence[SourceTable]) -> list[dg.ScheduleDefinition
     """
     by_rhythm: dict[str, list[dg.AssetKey]] = {}
     for table in tables:
-        if table.ingest and table.ingest.schedule and table.ingest.schedule != "daily":
+        if table.ingest and table.ingest.schedule and table.ingest.schedule != DAILY:
             by_rhythm.setdefault(table.ingest.schedule, []).append(_key(table))
     return [
         dg.ScheduleDefinition(
@@ -31,10 +34,25 @@ def build_schedules(tables: Sequence[SourceTable]) -> list[dg.ScheduleDefinition
             job=dg.define_asset_job(
                 f"{rhythm}_loads", dg.AssetSelection.assets(*keys).downstream()
             ),
-            cron_schedule=CRON[rhythm],
+            cron_schedule=rhythms.cron(rhythm),
             execution_timezone="UTC",
         )
         for rhythm, keys in sorted(by_rhythm.items())
+    ]
+
+
+def build_sync_schedules(declared: Sequence[Sync]) -> list[dg.ScheduleDefinition]:
+    """One schedule for each sync with a rhythm of its own: it sends what is published by then."""
+    return [
+        dg.ScheduleDefinition(
+            name=f"sync__{sync.name}",
+            job=dg.define_asset_job(f"sync_{sync.name}", syncs.alone(sync.name)),
+            cron_schedule=rhythms.cron(sync.schedule),
+            execution_timezone="UTC",
+            description=f"The sync {sync.name} by itself, {sync.schedule}.",
+        )
+        for sync in declared
+        if sync.schedule != DAILY
     ]
 
 

@@ -1,22 +1,48 @@
 """One asset for each sync that is declared as a dbt exposure."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
-from orchestration import warehouse
-from orchestration.defs.publishing import PUBLISHED
+from orchestration import held_back, warehouse
+from orchestration.defs.publishing import LEDGER_KEYS, PUBLISHED
+from orchestration.progress import Progress
 from orchestration.runtime import Mainstem
 from reverse_etl import engine
 from reverse_etl.declarations import Sync
+from reverse_etl.engine import SyncResult
 
 CHECK = "delivered"
+GROUP = "syncs"
+TELL_EVERY = 2.0
+
+
+class SyncConfig(dg.Config):
+    """How one run of a sync differs from every other; what `mainstem sync` has as options."""
+
+    resume: bool = Field(
+        False, description="Finish what an interrupted run left; plan nothing new."
+    )
+    full: bool = Field(False, description="Send everything again.")
+    accept: bool = Field(False, description="Let what a guard blocked through, once.")
 
 
 def key_of(sync: Sync) -> dg.AssetKey:
     """The asset key of a sync."""
-    return dg.AssetKey(["syncs", sync.name])
+    return dg.AssetKey([GROUP, sync.name])
+
+
+def op_name(name: str) -> str:
+    """The step that runs the sync of this name."""
+    return f"{GROUP}__{name}"
+
+
+def alone(name: str) -> list[dg.AssetKey]:
+    """What runs one sync by itself: its asset, and the tables that say what it did."""
+    return [dg.AssetKey([GROUP, name]), *LEDGER_KEYS]
 
 
 def build(syncs: Sequence[Sync]) -> list[Any]:
@@ -24,25 +50,11 @@ def build(syncs: Sequence[Sync]) -> list[Any]:
     return [_asset(sync) for sync in syncs]
 
 
-def _held_back(mainstem: Mainstem) -> str | None:
-    """Why nothing may be sent: who withdrew today is not known while consents cannot be loaded."""
-    names = [name for name, feeds in mainstem.project.sources.items() if "consents" in feeds]
-    with warehouse.read_published(mainstem.home.published) as con:
-        failed = con.execute(
-            """
-            select string_agg(distinct source || '.' || table_name, ', ') from ops.loads
-            where status = 'failed' and list_contains(?::varchar[], source)
-            """,
-            [names],
-        ).fetchall()[0][0]
-    return f"{failed} could not be loaded, so a withdrawal may be missing" if failed else None
-
-
 def _asset(sync: Sync) -> Any:
     @dg.asset(
         key=key_of(sync),
         deps=[PUBLISHED, dg.AssetKey([sync.audience_schema, sync.audience_table])],
-        group_name="syncs",
+        group_name=GROUP,
         kinds={sync.destination},
         check_specs=[
             dg.AssetCheckSpec(
@@ -53,14 +65,17 @@ def _asset(sync: Sync) -> Any:
         ],
     )
     def sync_asset(
-        context: dg.AssetExecutionContext, mainstem: dg.ResourceParam[Mainstem]
+        context: dg.AssetExecutionContext, config: SyncConfig, mainstem: dg.ResourceParam[Mainstem]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        if reason := _held_back(mainstem):
+        with warehouse.read_published(mainstem.home.published) as con:
+            reason = held_back.reason(con, mainstem.project.sources)
+        if reason:
             mainstem.leave_out(f"sync {sync.name}: held back: {reason}")
             return dg.MaterializeResult(
                 metadata={"status": "held back"},
                 check_results=[dg.AssetCheckResult(check_name=CHECK, passed=False)],
             )
+        began = time.monotonic()
         with mainstem.progress.step("sync"):
             result = engine.run(
                 sync,
@@ -69,35 +84,21 @@ def _asset(sync: Sync) -> Any:
                 run_id=context.run_id,
                 env=mainstem.environment(),
                 now=mainstem.now,
+                progress=_telling(mainstem.progress, sync.name),
+                resume=config.resume,
+                full=config.full,
+                accept=config.accept,
             )
         mainstem.facts.setdefault("syncs", {})[sync.name] = result
         is_complete = result.status == "succeeded"
         if not is_complete:
             mainstem.leave_out(f"sync {sync.name}: {result.status}: {result.error}")
-        moved = result.rows_added + result.rows_updated + result.rows_removed
-        mainstem.progress.say(
-            f"sync {sync.name}: "
-            + (
-                f"{result.rows_added} added, {result.rows_updated} changed,"
-                f" {result.rows_removed} removed"
-                if moved
-                else "nothing to send"
-            )
-        )
+        mainstem.progress.say(f"sync {sync.name}: {_news(result)}")
         return dg.MaterializeResult(
             metadata={
                 "destination": sync.destination,
                 "status": result.status,
-                "rows_planned": result.rows_planned,
-                "rows_added": result.rows_added,
-                "rows_updated": result.rows_updated,
-                "rows_removed": result.rows_removed,
-                "rows_rejected": result.rows_rejected,
-                "rows_invalid": result.rows_invalid,
-                "rows_suppressed": result.rows_suppressed,
-                "rows_unchanged": result.rows_unchanged,
-                "rows_pending": result.rows_pending,
-                "requests": result.requests,
+                **_numbers(result, time.monotonic() - began),
             },
             check_results=[
                 dg.AssetCheckResult(
@@ -112,3 +113,46 @@ def _asset(sync: Sync) -> Any:
         )
 
     return sync_asset
+
+
+def _moved(result: SyncResult) -> int:
+    return result.rows_added + result.rows_updated + result.rows_removed
+
+
+def _news(result: SyncResult) -> str:
+    if not _moved(result):
+        return "nothing to send" if result.status == "succeeded" else result.status
+    return (
+        f"{result.rows_added} added, {result.rows_updated} changed, {result.rows_removed} removed"
+    )
+
+
+def _numbers(result: SyncResult, seconds: float) -> dict[str, int | float]:
+    """What Dagster draws over the runs of a sync: rows by kind, requests, and how fast it went."""
+    counts = {
+        name: getattr(result, name)
+        for name in (
+            "rows_planned", "rows_added", "rows_updated", "rows_removed", "rows_rejected",
+            "rows_invalid", "rows_suppressed", "rows_unchanged", "rows_pending", "requests",
+            "bytes_sent",
+        )
+    }  # fmt: skip
+    answered = _moved(result) + result.rows_rejected
+    return {
+        **counts,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(answered / seconds, 1) if seconds else 0.0,
+    }
+
+
+def _telling(progress: Progress, name: str) -> Callable[[int, int], None]:
+    """Says how many rows are through, every two seconds of a sync that takes longer."""
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if done < total and time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            progress.say(f"sync {name}: {done:,} of {total:,} rows")
+
+    return tell

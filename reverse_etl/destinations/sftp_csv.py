@@ -1,32 +1,30 @@
-"""CSV files dropped into a folder of an SFTP server.
+"""CSV files dropped into a folder of an SFTP server (their cells: see reverse_etl.csv_rows).
 
 Each batch is one delta file `<sync>__<sync_run_id>__<number>.csv` with the columns `operation`
-(upsert | remove), `key` and the mapped fields; UTF-8, comma, quotes doubled, NULL as an empty cell,
-lists and structs as JSON. It is written under a temporary name (leading dot, `.part`) and renamed;
-then, the same way, `<file>.json` with its row count and SHA-256 is put beside it. A reader waits
-for the `.json`. The names follow from the run, so that sending again overwrites and never repeats.
+(upsert | remove), `key` and the mapped fields. It is written under a temporary name (leading dot,
+`.part`) and renamed; then, the same way, `<file>.json` with its row count and SHA-256 is put beside
+it. A reader waits for the `.json`. The names follow from the run, so that sending again overwrites
+and never repeats.
 
-Text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a carriage return)
-gets an apostrophe in front, as OWASP advises. Numbers, and text made of digits and signs alone such
-as a phone number +49 30 1234, are left as they are: they cannot call anything.
+In mode `replace` the files hold the whole audience, without the column `operation`, in as many parts
+`<sync>__<sync_run_id>__full_<part>_of_<parts>.csv` as there are batches. With the last part
+`<sync>__current.json` is replaced, which names the parts: a reader begins there.
 """
 
 import asyncio
 import contextlib
-import csv
 import hashlib
-import io
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 
+from reverse_etl.csv_rows import csv_of
 from reverse_etl.destination import (
     Batch,
     BatchAnswer,
+    Body,
     Capabilities,
     Destination,
     RetryError,
@@ -35,21 +33,13 @@ from reverse_etl.destination import (
 
 CONNECT_SECONDS = 10.0
 TRANSFER_SECONDS = 300.0
-FORMULA_START = re.compile(r"[=+\-@\t\r]")
-PLAIN_NUMBER = re.compile(r"[+-][0-9][0-9 .,()-]*")
-
-
-class _Number(str):
-    """A JSON number kept as its own text, so that no digit of a decimal is lost."""
-
-    __slots__ = ()
 
 
 class SftpCsv(Destination):
     capabilities = Capabilities(
         max_rows=100_000,
         default_rows=100_000,
-        modes=frozenset({"upsert", "mirror"}),
+        modes=frozenset({"upsert", "mirror", "replace"}),
         removal=True,
         connection_keys=frozenset({"host", "username", "known_hosts", "path"}),
         optional_connection_keys=frozenset(
@@ -76,7 +66,7 @@ class SftpCsv(Destination):
 
     def send(self, batch: Batch) -> BatchAnswer:
         content = csv_of(batch)
-        name = f"{batch.sync_name}__{batch.sync_run_id}__{batch.number:05d}.csv"
+        name = _file_name(batch)
         manifest = {
             "file": name,
             "sync": batch.sync_name,
@@ -84,19 +74,28 @@ class SftpCsv(Destination):
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        note = json.dumps(manifest, indent=2).encode() + b"\n"
+        files = {name: content, f"{name}.json": _json(manifest)}
+        if batch.mode == "replace" and batch.position >= batch.of:
+            current = {
+                "sync": batch.sync_name,
+                "sync_run_id": batch.sync_run_id,
+                "rows": batch.total_rows,
+                "files": [_file_name(batch, part) for part in range(1, batch.of + 1)],
+            }
+            files[f"{batch.sync_name}__current.json"] = _json(current)
         deadline = self._seconds + CONNECT_SECONDS
         try:
-            asyncio.run(
-                asyncio.wait_for(self._put({name: content, f"{name}.json": note}), deadline)
-            )
+            asyncio.run(asyncio.wait_for(self._put(files), deadline))
         except TimeoutError:
             raise RetryError(
                 f"the transfer took longer than {deadline:g} s (connection.timeout_seconds)",
                 code="timeout",
                 maybe_applied=True,
             ) from None
-        return BatchAnswer(bytes_sent=len(content) + len(note))
+        return BatchAnswer(bytes_sent=sum(map(len, files.values())))
+
+    def bodies(self, batch: Batch) -> Sequence[Body]:
+        return [Body(_file_name(batch), csv_of(batch).decode())]
 
     async def _put(self, files: Mapping[str, bytes]) -> None:
         """Write each file under a temporary name and rename it, in the order given."""
@@ -156,43 +155,16 @@ class SftpCsv(Destination):
             ) from None
 
 
-def csv_of(batch: Batch) -> bytes:
-    """The delta file: a header, then one line a row."""
-    text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["operation", "key", *batch.field_names])
-    for row in batch.rows:
-        fields = json.loads(row.fields, parse_float=_Number, parse_int=_Number)
-        cells = (cell(fields.get(name)) for name in batch.field_names)
-        lines.writerow([row.operation, cell(row.key), *cells])
-    return text.getvalue().encode()
+def _file_name(batch: Batch, part: int = 0) -> str:
+    """The name of a batch's file; in mode replace of the part that is asked for, else of its own."""
+    start = f"{batch.sync_name}__{batch.sync_run_id}"
+    if batch.mode == "replace":
+        return f"{start}__full_{part or batch.position:05d}_of_{batch.of:05d}.csv"
+    return f"{start}__{batch.number:05d}.csv"
 
 
-def cell(value: Any) -> str:
-    """A JSON value as a CSV cell that no spreadsheet runs as a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str):
-        # json.dumps would quote the numbers kept as text
-        return _plain_json(value)
-    if FORMULA_START.match(value) and not PLAIN_NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
-
-
-def _plain_json(value: Any) -> str:
-    if isinstance(value, dict):
-        inner = ",".join(
-            f"{json.dumps(k, ensure_ascii=False)}:{_plain_json(value[k])}" for k in value
-        )
-        return f"{{{inner}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(_plain_json, value))}]"
-    return str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
+def _json(manifest: Mapping[str, object]) -> bytes:
+    return json.dumps(manifest, indent=2).encode() + b"\n"
 
 
 def _client_keys(private_key: str) -> list[asyncssh.SSHKey] | None:

@@ -26,7 +26,7 @@ from ingestion.sources import FetchError
 
 NOW = datetime(2026, 7, 1, 12, 0)
 OLD = 1_700_000_000
-PASSPHRASE = "open sesame"  # noqa: S105 - of a key that lives as long as a test
+PASSPHRASE = "open sesame"
 SSHD = "/usr/sbin/sshd"
 Reads = Callable[[str, int, bytes], bytes]
 

@@ -23,7 +23,7 @@ from reverse_etl import engine
 from reverse_etl.declarations import Sync
 from reverse_etl.engine import RetryPolicy, SyncResult
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 QUICK = RetryPolicy(tries=3, first_wait=0.01, longest_wait=1.0)
 
@@ -138,11 +138,13 @@ class Receiver:
     `script` holds one entry a request (then "ok" for ever): "ok", a status as "503",
     "429:<seconds>",
     "500 after" (applied, then an error), "hang", "reset" (applied, then cut in the middle of the
-    answer), "rows" (rejects the rows in `bad_keys`), "slow".
+    answer), "rows" (rejects the rows in `bad_keys`), "slow", "picky" (422 for a batch with one of
+    `bad_keys`). With `always`, every request is met in that way.
     """
 
     url: str = ""
     script: list[str] = field(default_factory=list)
+    always: str = "ok"
     bad_keys: set[str] = field(default_factory=set)
     requests: list[Received] = field(default_factory=list)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -196,7 +198,10 @@ def receiver() -> Iterator[Receiver]:
                     is_repeat=any(earlier.key == key for earlier in state.requests),
                 )
                 state.requests.append(received)
-                order = state.script.pop(0) if state.script else "ok"
+                order = state.script.pop(0) if state.script else state.always
+                if order == "picky":
+                    keys = {row["key"] for row in received.body["rows"]}
+                    order = "422" if keys & state.bad_keys else "ok"
                 if order in {"ok", "rows", "500 after", "reset", "slow"}:
                     state.apply(received)
             self.answer(order, received.body["rows"])
@@ -337,6 +342,8 @@ class Runner:
             "required": (),
             "mode": "mirror",
             "batch_rows": 2,
+            # answers come in the order of the script
+            "parallel": 1,
             "connection": {
                 "url": "${URL}",
                 "secret": "${SECRET}",

@@ -81,15 +81,16 @@ def test_unanswered_batch_is_sent_again_by_the_next_run_first(
     run.env["SECONDS"], receiver.seconds = "0.2", 0.5
     receiver.script = ["ok", trouble, trouble, trouble]
     first = run()
-    assert (first.status, first.rows_added, first.rows_pending) == ("incomplete", 2, 8)
-    assert "8 rows are pending" in str(first.error)
+    # one batch that is not answered keeps no other from going
+    assert (first.status, first.rows_added, first.rows_pending) == ("incomplete", 8, 2)
+    assert "2 rows are pending" in str(first.error)
     assert run.rows("SELECT count(*) FROM sync_state WHERE status = 'unknown'") == [(2,)]
-    in_flight = receiver.requests[-1]
+    in_flight = receiver.requests[1]
     # who changed meanwhile is brought up to date after the repeat, not in it
     ten.people["c2"]["first_name"] = "Changed"
     second = run()
-    assert receiver.requests[4].key == in_flight.key
-    assert receiver.requests[4].raw == in_flight.raw
+    assert receiver.requests[7].key == in_flight.key
+    assert receiver.requests[7].raw == in_flight.raw
     assert (second.status, second.is_resumed, second.rows_pending) == ("succeeded", True, 0)
     assert second.sync_run_id == first.sync_run_id
     assert (second.rows_added, second.rows_updated) == (10, 1)
@@ -147,14 +148,22 @@ def test_what_a_person_must_change_stops_at_once(
     assert_complete(run, receiver, 10)
 
 
-def test_refused_batch_is_rejected_and_the_others_go_on(
+def test_refused_batch_is_halved_down_to_the_bad_row(
     run: Runner, ten: Warehouse, receiver: Receiver
 ) -> None:
-    receiver.script = ["ok", "422"]
-    result = run()
-    assert (result.status, result.rows_added, result.rows_rejected) == ("succeeded", 8, 2)
-    assert run.rows("SELECT DISTINCT http_status FROM sync_log ORDER BY 1") == [(200,), (422,)]
-    assert run().rows_added == 2
+    receiver.always, receiver.bad_keys = "picky", {"c3"}
+    sync = run.sync(batch_rows=8)
+    result = run(sync)
+    assert (result.status, result.rows_added, result.rows_rejected) == ("succeeded", 9, 1)
+    assert result.requests == len(receiver.requests) == 8  # 8, 4, 2, 1, 1, 2, 4 rows, and 2
+    log = "SELECT row_key FROM sync_log WHERE http_status = 422"
+    assert run.rows(log) == [("c3",)]
+    assert len({request.key for request in receiver.requests}) == 8
+    assert run.rows("SELECT row_key, reason FROM dead_letters") == [
+        ("c3", "the destination answered 422")
+    ]
+    receiver.bad_keys = set()
+    assert run(sync).rows_added == 1
     assert_complete(run, receiver, 10)
 
 

@@ -12,7 +12,7 @@ import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverse_etl import engine, ledger, outbox, plan
+from reverse_etl import destinations, engine, ledger, outbox, plan, recording, settling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from conftest import Runner, Warehouse
 
     from reverse_etl.declarations import Sync
+
+CAPABILITIES = destinations.find("webhook").capabilities
+
+
+def record(con: duckdb.DuckDBPyConnection, sync: Sync, opened: Any, at: datetime) -> None:
+    recording.record_plan(con, sync, opened, "run", at, capabilities=CAPABILITIES)
+
 
 KEYS = [f"c{number}" for number in range(6)]
 PERSON = st.fixed_dictionaries(
@@ -87,15 +94,18 @@ def test_every_row_has_one_kind_and_it_is_the_right_one(
         ).fetchall()
         at = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)
         opened = ledger.open_run(con, sync, "run", at)
-        outbox.record_plan(con, sync, opened, "run", at)
+        record(con, sync, opened, at)
+        settling.close_run(
+            con, opened.sync_run_id, status="incomplete", error=None, addresses={}, at=at
+        )
         ((planned, *counts),) = con.execute(
-            "SELECT rows_planned, rows_invalid, rows_suppressed, rows_unchanged, rows_pending"
-            " FROM sync_runs"
+            "SELECT rows_planned, rows_invalid, rows_suppressed, rows_unchanged, rows_pending,"
+            " rows_rejected FROM sync_runs"
         ).fetchall()
     expected = {key: expected_kind(people.get(key), state.get(key), mode) for key in KEYS}
     assert sorted(kinds) == sorted((key, kind) for key, kind in expected.items() if kind)
     assert planned == sum(counts) == len(kinds)
-    ranks = [("remove", "update", "add").index(kind) for (kind,) in order]
+    ranks = [kind != "remove" for (kind,) in order]
     assert ranks == sorted(ranks)
 
 
@@ -119,21 +129,13 @@ def test_incremental_equals_full(
                 at = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)
                 opened = ledger.open_run(con, sync, f"run{number}", at)
                 plan.make(con, sync, path, opened)
-                outbox.record_plan(con, sync, opened, "run", at)
-                for ref in outbox.batches(con, opened, "planned"):
-                    batch = outbox.read_batch(con, sync, opened, ref.number)
-                    outbox.acknowledge(
-                        con,
-                        opened,
-                        batch,
-                        {},
-                        http_status=200,
-                        bytes_sent=0,
-                        attempts=1,
-                        run_id="run",
-                        at=at,
-                    )
-                outbox.close_run(con, sync, opened, status="succeeded", error=None, at=at)
+                record(con, sync, opened, at)
+                refs = outbox.batches(con, opened, "planned")
+                answers = [settling.Booking(ref.number, 200, {}) for ref in refs]
+                settling.book(con, opened.sync_run_id, answers, at)
+                settling.close_run(
+                    con, opened.sync_run_id, status="succeeded", error=None, addresses={}, at=at
+                )
         with duckdb.connect(str(home / "ledger.duckdb")) as con:
             return con.execute(
                 "SELECT row_key, payload_hash FROM sync_state WHERE is_held AND status = 'synced'"
@@ -171,7 +173,7 @@ def test_a_hundred_thousand_rows(run: Runner, warehouse: Warehouse) -> None:
         sync = run.sync(batch_rows=1000)
         opened = ledger.open_run(con, sync, "big", at)
         plan.make(con, sync, path, opened)
-        outbox.record_plan(con, sync, opened, "big", at)
+        record(con, sync, opened, at)
         refs = outbox.batches(con, opened, "planned")
         assert Counter(ref.row_count for ref in refs) == {1000: 90}
         keys = [

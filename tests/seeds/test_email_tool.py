@@ -11,7 +11,7 @@ import pytest
 
 from seeds.email_tool import EmailTool, sign
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from reverse_etl.connection import resolve
+from reverse_etl.csv_rows import cell, csv_of
 from reverse_etl.destination import Batch, Row
-from reverse_etl.destinations.sftp_csv import cell, csv_of
+from reverse_etl.destinations.sftp_csv import SftpCsv
 
 if TYPE_CHECKING:
     from conftest import Drop, Runner, Warehouse
@@ -86,7 +88,8 @@ def test_sent_again_overwrites_and_never_repeats(
         con.execute("DELETE FROM sync_state; DELETE FROM sync_log")
         payload = '{"cart":0.00,"email":"c1@example.com","name":"Name0"}'
         con.execute(
-            "INSERT INTO planned_rows VALUES (?, 1, 1, 'c1', 'c1', 'add', NULL, $2,"
+            "INSERT INTO planned_rows (sync_run_id, batch_number, position, row_key, customer_id,"
+            " kind, payload, payload_hash) VALUES (?, 1, 1, 'c1', 'c1', 'add', $2,"
             " sha256($2)[:32])",
             [run_id, payload],
         )
@@ -96,11 +99,30 @@ def test_sent_again_overwrites_and_never_repeats(
         connection=drop.connection(),
         fields=to_drop.fields[:1],
     )
-    result = run(fewer)
+    result = run(fewer, accept=True)
     assert (result.is_resumed, result.rows_added, result.rows_updated) == (True, 1, 1)
     # the declaration has changed since: the repeat has not, and the change comes in a file after it
     assert {path: path.read_bytes() for path in before} == before
     assert len(drop.files("*.csv")) == 2
+
+
+def test_a_full_file_in_parts_is_named_by_what_is_current(run: Runner, drop: Drop) -> None:
+    given = resolve(drop.connection(), drop.env)
+    for position in (1, 2):
+        rows = [Row(f"c{position}", "upsert", '{"email":"a@x"}')]
+        with SftpCsv(given) as destination:
+            destination.send(
+                Batch(
+                    "s", "r1", position, f"k{position}", ("email",), rows,
+                    mode="replace", position=position, of=2, total_rows=2,
+                )
+            )  # fmt: skip
+        assert len(drop.files("s__current.json")) == position - 1
+    (current,) = drop.files("s__current.json")
+    told = json.loads(current.read_text())
+    assert told["rows"] == 2
+    parts = [read(current.with_name(name)) for name in told["files"]]
+    assert parts == [[{"key": "c1", "email": "a@x"}], [{"key": "c2", "email": "a@x"}]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,329 @@
+"""What a sync costs: drt-core beside Mainstem, a second run, and a million rows.
+
+    python -m benchmarks.activation [--scale F] [--repeats N] [--without-drt]
+
+Sends 100,000 rows (F times as many) in batches of 1,000 to an HTTP endpoint that runs beside, in a
+process of its own: with drt-core (pinned, in a virtual environment of its own, the batch template
+of its documentation, no pacing), which reads one table, and with Mainstem, which joins consents, writes a ledger
+and signs. Each side is a process; wall clock, CPU and peak memory are those of the whole process.
+Then the same sync again, with nothing new; and a million rows (F times as many): a first run, and
+the plan when 1 % has changed. Ends with one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.projects import ROOT
+from reverse_etl import engine, ledger, plan
+from reverse_etl.declarations import Sync
+
+ROWS = 100_000
+MANY_ROWS = 1_000_000
+BATCH_ROWS = 1_000
+LIMIT_SECONDS = 1_800
+DRT = ("drt-core==1.2.1", f"duckdb=={duckdb.__version__}")
+SECRET = "no secret"  # noqa: S105
+PUBLISHED = """
+    CREATE SCHEMA audiences; CREATE SCHEMA marts; CREATE SCHEMA identity; CREATE SCHEMA canonical;
+    CREATE TABLE people AS
+        SELECT 'cus_' || sha256(i::VARCHAR)[:24] AS customer_id, 'user' || i || '@example.com' AS email,
+            'Name ' || i % 5000 AS first_name, (i % 100000 / 100)::DECIMAL(18, 2) AS cart_value,
+            TIMESTAMP '2026-01-01' + INTERVAL (i) SECOND AS abandoned_at
+        FROM range({rows}) AS t(i);
+    CREATE TABLE audiences.aud_cart AS SELECT customer_id, cart_value, abandoned_at FROM people;
+    CREATE TABLE marts.golden_customers AS SELECT customer_id, email, first_name FROM people;
+    CREATE TABLE marts.customer_consents AS
+        SELECT customer_id, 'marketing' AS purpose, 'email' AS channel, 'granted' AS status FROM people;
+    CREATE TABLE identity.history
+        (event VARCHAR, from_customer_id VARCHAR, to_customer_id VARCHAR);
+    CREATE TABLE audiences.definitions AS SELECT 'aud_cart' AS audience_id, 'none' AS experiment_id;
+    CREATE TABLE canonical.experiments
+        (experiment_id VARCHAR, kind VARCHAR, is_running BOOLEAN);
+    CREATE TABLE canonical.experiment_assignments
+        (experiment_id VARCHAR, unit_id VARCHAR, variant VARCHAR);
+"""
+DRT_SYNC = """
+name: carts
+model: ref('people')
+destination:
+  type: rest_api
+  url: "{url}"
+  method: POST
+  headers: {{Content-Type: application/json}}
+  body_mode: batch
+  batch_template: '{{"rows": {{{{ rows | tojson_safe }}}}}}'
+sync:
+  mode: full
+  batch_size: {batch_rows}
+  rate_limit: {{requests_per_second: 0}}
+  on_error: skip
+"""
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """An endpoint in a process of its own; its address. GET tells and forgets what arrived."""
+    command = [sys.executable, "-m", "benchmarks.activation", "--side", "endpoint"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def serve() -> None:
+    """Answer every POST with 200, and a GET with the number of requests and rows since the last."""
+    seen, lock = {"requests": 0, "rows": 0}, threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with lock:
+                seen["requests"] += 1
+                seen["rows"] += body.count(b'"email"')
+            self.answer(b"{}")
+
+        def do_GET(self) -> None:
+            with lock:
+                told = json.dumps(seen).encode()
+                seen.update(requests=0, rows=0)
+            self.answer(told)
+
+        def answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    print(f"http://127.0.0.1:{server.server_port}/rows", flush=True)
+    server.serve_forever()
+
+
+def arrived(url: str) -> dict[str, int]:
+    """What the endpoint got since it was asked last."""
+    import httpx
+
+    found: dict[str, int] = httpx.get(url, timeout=30, trust_env=False).json()
+    return found
+
+
+def sync_to(url: str) -> Sync:
+    """The sync that is measured."""
+    return Sync(
+        name="carts",
+        path="_syncs.yml",
+        destination="webhook",
+        channel="email",
+        audience_id="aud_cart",
+        audience_schema="audiences",
+        audience_table="aud_cart",
+        consent_purpose="marketing",
+        row_key="customer_id",
+        fields=(
+            ("email", "email"),
+            ("first_name", "first_name"),
+            ("cart_value", "cart_value"),
+            ("abandoned_at", "abandoned_at"),
+        ),
+        required=("email",),
+        mode="mirror",
+        batch_rows=BATCH_ROWS,
+        connection={"url": url, "secret": "${SECRET}"},
+    )
+
+
+def side(name: str, folder: Path, url: str) -> None:
+    """One side of Mainstem, in this process; prints what it found as one JSON line."""
+    sync, published = sync_to(url), folder / "published.duckdb"
+    begun = time.perf_counter()
+    if name == "plan":
+        with ledger.connect(folder / "ledger.duckdb") as con:
+            begun = time.perf_counter()
+            plan.make(con, sync, published)
+            seconds = time.perf_counter() - begun
+            ((due,),) = con.execute("SELECT count(*) FROM plan WHERE position > 0").fetchall()
+        print(json.dumps({"seconds": seconds, "rows": due}))
+        return
+    result = engine.run(
+        sync,
+        published=published,
+        ledger=folder / "ledger.duckdb",
+        run_id=name,
+        env={"SECRET": SECRET},
+        now=datetime.now(UTC),
+    )
+    found = {"seconds": time.perf_counter() - begun, "rows": result.rows_added}
+    print(json.dumps(found | {"requests": result.requests, "error": result.error}))
+
+
+def measured(command: Sequence[str], *, cwd: Path, env: dict[str, str]) -> dict[str, float]:
+    """Seconds, CPU seconds and peak memory of a process; the numbers in its last line beside."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, cwd=cwd, env=os.environ | env, stdout=out, stderr=out)
+        timer = threading.Timer(LIMIT_SECONDS, process.kill)
+        timer.start()
+        _, status, used = os.wait4(process.pid, 0)
+        timer.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        said = out.read()
+    if process.returncode != 0:
+        sys.exit(f"a side ended with {process.returncode}:\n{said}")
+    found = {
+        "seconds": time.perf_counter() - begun,
+        "cpu": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    last = said.strip().splitlines()[-1] if said.strip() else ""
+    told = json.loads(last) if last.startswith("{") else {}
+    return found | {f"own_{key}": value for key, value in told.items()}
+
+
+def mainstem(name: str, folder: Path, url: str) -> dict[str, float]:
+    """A side of Mainstem, measured."""
+    command = [sys.executable, "-m", "benchmarks.activation", "--side", name, str(folder), url]
+    return measured(command, cwd=ROOT, env={})
+
+
+def publish(folder: Path, rows: int) -> None:
+    """The published file, and the table that drt reads, in a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(folder / "published.duckdb"), config={"memory_limit": "1GB"}) as con:
+        con.execute(PUBLISHED.format(rows=rows))
+        con.execute(f"ATTACH '{folder}/drt.duckdb' AS drt; CREATE TABLE drt.people AS FROM people")
+        con.execute("DROP TABLE people")
+
+
+def drt(folder: Path, url: str) -> list[str]:
+    """drt-core in an environment of its own, and its project; the command that runs it."""
+    uv = str(Path(sys.executable).parent / "uv")
+    python = str(folder / "peer" / "bin" / "python")
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "peer")],
+        [uv, "pip", "install", "--quiet", "--python", python, *DRT],
+    ):
+        subprocess.run(command, check=True, timeout=LIMIT_SECONDS)
+    (folder / ".drt").mkdir()
+    (folder / "syncs").mkdir()
+    (folder / ".drt" / "profiles.yml").write_text(
+        f"bench:\n  type: duckdb\n  database: {folder}/drt.duckdb\n", encoding="utf-8"
+    )
+    (folder / "drt_project.yml").write_text(
+        "name: bench\nversion: '0.1'\nprofile: bench\n", encoding="utf-8"
+    )
+    (folder / "syncs" / "carts.yml").write_text(
+        DRT_SYNC.format(url=url, batch_rows=BATCH_ROWS), encoding="utf-8"
+    )
+    return [str(folder / "peer" / "bin" / "drt"), "run", "--output", "json"]
+
+
+def compare(folder: Path, url: str, rows: int, repeats: int, with_drt: bool) -> dict[str, float]:
+    """Both sides in turn, each at its best; then Mainstem once more with nothing new."""
+    publish(folder, rows)
+    command = drt(folder, url) if with_drt else []
+    found: dict[str, float] = {}
+
+    def keep(who: str, new: dict[str, float]) -> None:
+        if (got := arrived(url)["rows"]) != rows:
+            sys.exit(f"{who} sent {got} rows of {rows}: {new}")
+        for key in ("seconds", "cpu"):
+            found[f"{who}_{key}"] = min(new[key], found.get(f"{who}_{key}", new[key]))
+        found[f"{who}_peak_mb"] = max(new["peak_mb"], found.get(f"{who}_peak_mb", 0))
+
+    for _ in range(repeats):
+        (folder / "ledger.duckdb").unlink(missing_ok=True)
+        keep("mainstem", mainstem("first", folder, url))
+        if command:
+            keep("drt", measured(command, cwd=folder, env={"HOME": str(folder)}))
+    again = mainstem("again", folder, url)
+    found["unchanged_requests"] = arrived(url)["requests"]
+    found["unchanged_seconds"] = again["own_seconds"]
+    return found
+
+
+def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
+    """A first run of many rows, and the plan after 1 % has changed."""
+    publish(folder, rows)
+    first = mainstem("first", folder, url)
+    if (got := arrived(url)["rows"]) != rows:
+        sys.exit(f"{got} rows of {rows} arrived: {first}")
+    with duckdb.connect(str(folder / "published.duckdb")) as con:
+        con.execute(
+            "UPDATE audiences.aud_cart SET cart_value = cart_value + 1 WHERE hash(customer_id) % 100 = 0"
+        )
+    changed = mainstem("plan", folder, url)
+    return {
+        "million_seconds": first["seconds"],
+        "million_cpu": first["cpu"],
+        "million_peak_mb": first["peak_mb"],
+        "plan_seconds_million": changed["own_seconds"],
+        "plan_cpu_million": changed["cpu"],
+        "plan_peak_mb": changed["peak_mb"],
+        "plan_rows": changed["own_rows"],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--scale", type=float, default=1.0, help="times 100,000 and 1,000,000 rows")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--without-drt", action="store_true")
+    parser.add_argument("--without-million", action="store_true")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("places", nargs="*", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side == "endpoint":
+        serve()
+    if given.side:
+        side(given.side, Path(given.places[0]), given.places[1])
+        return
+    with tempfile.TemporaryDirectory(prefix="mainstem-bench-") as place, endpoint() as url:
+        rows = int(ROWS * given.scale)
+        found = compare(Path(place) / "few", url, rows, given.repeats, not given.without_drt)
+        if not given.without_million:
+            found |= a_million(Path(place) / "many", url, int(MANY_ROWS * given.scale))
+    ratios = (
+        {
+            "rows_per_second_vs_drt": round(found["drt_seconds"] / found["mainstem_seconds"], 2),
+            "cpu_vs_drt": round(found["mainstem_cpu"] / found["drt_cpu"], 2),
+        }
+        if "drt_cpu" in found
+        else {}
+    )
+    figures = {
+        "rows": rows,
+        "rows_per_second": round(rows / found["mainstem_seconds"]),
+        "peak_memory_mb": round(found["mainstem_peak_mb"]),
+        **{key: round(value, 2) for key, value in found.items()},
+    }
+    print(json.dumps({"benchmark": "activation", "ratios": ratios, "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""Sending planned batches: several under way at once, each until it is answered or given up.
+
+Threads send and wait; the ledger is read and written by the main thread alone. A batch is `sent`
+there, committed, before its thread is told to send it. Answers that arrive together are booked in
+one transaction.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import duckdb
+
+from reverse_etl import ledger as books
+from reverse_etl import outbox, settling
+from reverse_etl.declarations import Sync
+from reverse_etl.destination import (
+    Batch,
+    BatchAnswer,
+    Destination,
+    DestinationError,
+    Job,
+    RejectError,
+    RetryError,
+    RowAnswer,
+)
+from reverse_etl.patience import Breaker, RetryPolicy, wait_before
+from reverse_etl.redaction import redact
+
+Progress = Callable[[int, int], None]
+Answer = BatchAnswer | Job | None
+# so often the main thread looks up, whatever it waits for
+LONGEST_LOOK = 1.0
+BYTES_AT_ONCE = 2_000_000
+# times `parallel`
+MARKED_AHEAD = 3
+JOB_PAUSE_GROWTH = 1.5
+LONGEST_JOB_PAUSE = 30.0
+
+
+@dataclass
+class Flight:
+    """A batch and how far it has come. It keeps its turn while it waits for another try.
+
+    `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
+    meet. `marks` is how many tries the ledger knows of, `due_at` when to go on (time.monotonic).
+    """
+
+    ref: outbox.BatchRef
+    maybe_applied: bool
+    job_id: str | None
+    tries: int = 0
+    marks: int = 0
+    job_pause: float = 0.0
+    job_ends_at: float | None = None
+    due_at: float = 0.0
+    batch: Batch = field(init=False, repr=False)
+
+
+@dataclass
+class Delivery:
+    """One run's batches on their way to one destination, which has been entered."""
+
+    con: duckdb.DuckDBPyConnection
+    sync: Sync
+    run: books.OpenRun
+    destination: Destination
+    policy: RetryPolicy
+    clock: Callable[[], datetime]
+    parallel: int
+    progress: Progress | None = None
+    trouble: DestinationError | None = None
+    is_ending: bool = False  # nothing is begun any more
+    paused_until: float = 0.0
+    done: int = 0
+    total: int = 0
+    due: deque[Flight] = field(default_factory=deque)
+    waiting: list[Flight] = field(default_factory=list)
+    under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
+    # batches that were read ahead
+    read: dict[int, Batch] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(self.policy)
+
+    def deliver(self, status: str) -> None:
+        """Send the batches of a status (`sent`: those in flight, else `planned`), stage by stage.
+
+        Raises the DestinationError that kept a batch from being answered, after the others of its
+        stage; what comes later is left then.
+        """
+        refs = outbox.batches(self.con, self.run, status)
+        self.done, self.total = 0, sum(ref.row_count for ref in refs)
+        with ThreadPoolExecutor(self.parallel, thread_name_prefix="sync") as pool:
+            for _, stage in itertools.groupby(refs, lambda ref: ref.stage):
+                self.due = deque(Flight(ref, status == "sent", ref.job_id) for ref in stage)
+                self._deliver_stage(pool)
+                if self.trouble:
+                    raise self.trouble
+
+    def _deliver_stage(self, pool: ThreadPoolExecutor) -> None:
+        while self.due or self.waiting or self.under_way:
+            if self.is_ending:
+                self._leave([*self.due, *self.waiting])
+                self.due.clear()
+                self.waiting.clear()
+            starting = self._next()
+            self._mark(starting)
+            for flight in starting:
+                self.under_way[self._start(pool, flight)] = flight
+            if self.under_way:
+                arrived, _ = wait(self.under_way, self._pause(), FIRST_COMPLETED)
+                self._take_in([(self.under_way.pop(future), future) for future in arrived])
+            elif self.due or self.waiting:
+                time.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to begin, one at most."""
+        if self.is_ending:
+            return LONGEST_LOOK
+        at = min((flight.due_at for flight in self.waiting), default=float("inf"))
+        if self.due and self._free() > 0:
+            at = 0.0
+        return min(LONGEST_LOOK, max(0.0, max(at, self.paused_until) - time.monotonic()))
+
+    def _free(self) -> int:
+        return self.parallel - len(self.under_way) - len(self.waiting)
+
+    def _next(self) -> list[Flight]:
+        """What is to be started now: first what was waiting for its time, then what is new."""
+        now = time.monotonic()
+        if self.is_ending or now < self.paused_until:
+            return []
+        free = self._free()
+        starting = [flight for flight in self.waiting if flight.due_at <= now]
+        self.waiting = [flight for flight in self.waiting if flight.due_at > now]
+        while self.due and free > 0:
+            flight = self.due.popleft()
+            flight.batch = self._read(flight.ref)
+            starting.append(flight)
+            free -= 1
+        return starting
+
+    def _read(self, ref: outbox.BatchRef) -> Batch:
+        """A batch; with it those after it are read, as far as that is a few megabytes."""
+        if ref.number not in self.read:
+            following = itertools.accumulate(
+                (flight.ref for flight in self.due), _with_bytes, initial=(ref, ref.payload_bytes)
+            )
+            near = itertools.takewhile(lambda item: item[1] <= BYTES_AT_ONCE, following)
+            numbers = [found.number for found, _ in near] or [ref.number]
+            self.read = outbox.read_batches(self.con, self.sync, self.run, numbers)
+        return self.read.pop(ref.number)
+
+    def _mark(self, starting: list[Flight]) -> None:
+        """Note what is sent now, before it is; what is new together with the next ones.
+
+        To be `sent` says that a batch may have arrived. One that is marked before its turn and is
+        not sent after all is unmarked, or after a kill sent again for the first time.
+        """
+        sending = [flight for flight in starting if flight.job_id is None]
+        marking = [flight for flight in sending if flight.marks == flight.tries]
+        if marking:
+            ahead = itertools.islice(self.due, MARKED_AHEAD * self.parallel)
+            marking += [flight for flight in ahead if flight.marks == 0]
+            numbers = [flight.ref.number for flight in marking]
+            outbox.mark_sent(self.con, self.run, numbers, self.clock())
+        for flight in marking:
+            flight.marks += 1
+        for flight in sending:
+            flight.tries += 1
+
+    def _start(self, pool: ThreadPoolExecutor, flight: Flight) -> Future[Answer]:
+        if flight.job_id is None:
+            return pool.submit(self.destination.send, flight.batch)
+        if flight.job_ends_at is None:
+            flight.job_ends_at = time.monotonic() + self.policy.job_seconds
+        return pool.submit(self.destination.collect, flight.batch, flight.job_id)
+
+    def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> None:
+        """Book what was answered, and decide what comes next for what was not."""
+        answered: list[tuple[Flight, BatchAnswer]] = []
+        for flight, future in arrived:
+            try:
+                answer = future.result()
+            except RejectError as error:
+                if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
+                    self._split(flight)
+                    continue
+                told = RowAnswer(error.code, str(error))
+                rows = {row.key: told for row in flight.batch.rows}
+                answered.append((flight, BatchAnswer(error.http_status, rows=rows)))
+            except RetryError as error:
+                self._meet(flight, error)
+            except DestinationError as error:
+                books.count_requests(self.con, self.run, 1)
+                self._end(error)
+                self._leave([flight])
+            else:
+                if isinstance(answer, BatchAnswer):
+                    answered.append((flight, answer))
+                else:
+                    self._wait_for_job(flight, answer)
+        if answered:
+            self._book(answered)
+
+    def _book(self, answered: list[tuple[Flight, BatchAnswer]]) -> None:
+        bookings = [
+            settling.Booking(
+                flight.ref.number,
+                answer.http_status,
+                _redacted(flight.batch, answer),
+                answer.requests,
+                answer.bytes_sent,
+            )
+            for flight, answer in answered
+        ]
+        settling.book(self.con, self.run.sync_run_id, bookings, self.clock())
+        for (flight, _), booking in zip(answered, bookings, strict=True):
+            rows = len(flight.batch.rows)
+            self.done += rows
+            if self.progress:
+                self.progress(self.done, self.total)
+            if error := self.breaker.answered(rows, booking.rows.values()):
+                self._end(error)
+
+    def _split(self, flight: Flight) -> None:
+        """Find the bad row: the halves of a refused batch are tried at once, in its place."""
+        books.count_requests(self.con, self.run, 1)
+        halves = outbox.split(self.con, self.run, flight.batch)
+        # maybe an earlier try of the whole was applied after all; the halves say the same again
+        flights = [Flight(ref, flight.maybe_applied, None) for ref in halves]
+        self.due.extendleft(reversed(flights))
+
+    def _meet(self, flight: Flight, error: RetryError) -> None:
+        """Try again later, or leave the batch to the next run."""
+        books.count_requests(self.con, self.run, 1)
+        if flight.job_id is not None:
+            self._ask_again(flight, error, error.after_seconds)
+            return
+        flight.maybe_applied = flight.maybe_applied or error.maybe_applied
+        seconds = wait_before(self.policy, flight.tries, error.after_seconds)
+        if seconds is None:
+            self._leave([flight])
+            self.trouble = self.trouble or error
+            if self.breaker.broke(error):
+                self._end(error)
+            return
+        flight.due_at = time.monotonic() + seconds
+        if error.after_seconds:
+            # who asks to wait means everybody
+            self.paused_until = max(self.paused_until, time.monotonic() + error.after_seconds)
+        self.waiting.append(flight)
+
+    def _wait_for_job(self, flight: Flight, answer: Job | None) -> None:
+        """A job was begun, or is not done yet."""
+        if answer is not None:
+            outbox.note_job(self.con, self.run, flight.ref.number, answer.job_id)
+            books.count_requests(self.con, self.run, answer.requests, answer.bytes_sent)
+            flight.job_id, flight.maybe_applied = answer.job_id, True
+            flight.job_pause = answer.after_seconds
+            flight.job_ends_at = time.monotonic() + self.policy.job_seconds
+            flight.due_at = time.monotonic() + flight.job_pause
+            self.waiting.append(flight)
+            return
+        books.count_requests(self.con, self.run, 1)
+        flight.job_pause = min(
+            LONGEST_JOB_PAUSE, max(flight.job_pause, self.policy.first_wait) * JOB_PAUSE_GROWTH
+        )
+        late = RetryError(
+            f"the destination has worked on a batch for over {self.policy.job_seconds:g} s: the "
+            "next run asks for its answer",
+            code="job_unfinished",
+            maybe_applied=True,
+        )
+        self._ask_again(flight, late, flight.job_pause)
+
+    def _ask_again(self, flight: Flight, error: RetryError, seconds: float | None) -> None:
+        """Ask about a job later; when its time is up, leave it to the next run."""
+        flight.due_at = time.monotonic() + (seconds or max(flight.job_pause, 1.0))
+        if flight.job_ends_at is not None and flight.due_at > flight.job_ends_at:
+            self.trouble = self.trouble or error
+            return
+        self.waiting.append(flight)
+
+    def _leave(self, flights: list[Flight]) -> None:
+        """Leave batches to the next run: in flight if they may have arrived, else planned anew."""
+        unsent = [
+            flight.ref.number for flight in flights if flight.marks and not flight.maybe_applied
+        ]
+        if unsent:
+            outbox.mark_unsent(self.con, self.run, unsent)
+
+    def _end(self, error: DestinationError) -> None:
+        # what stops everything is worth more than what kept one batch
+        self.trouble = error if not self.is_ending else self.trouble
+        self.is_ending = True
+
+
+def _with_bytes(
+    before: tuple[outbox.BatchRef, int], ref: outbox.BatchRef
+) -> tuple[outbox.BatchRef, int]:
+    return ref, before[1] + ref.payload_bytes
+
+
+def _redacted(batch: Batch, answer: BatchAnswer) -> dict[str, RowAnswer]:
+    """What was said about single rows, without the personal data that may be in a receiver's words."""
+    if not answer.rows:
+        return {}
+    return {
+        row.key: RowAnswer(
+            redact(told.error_code, row.key, row.fields) if told.error_code else None,
+            redact(told.error, row.key, row.fields) if told.error else None,
+            told.remote_id,
+        )
+        for row in batch.rows
+        if (told := answer.rows.get(row.key))
+    }

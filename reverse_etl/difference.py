@@ -1,0 +1,251 @@
+"""The one query behind a plan: who should be at a destination against what the ledger says it has."""
+
+from reverse_etl import payload, quoting
+from reverse_etl.declarations import GOLDEN, Sync
+from reverse_etl.destination import Capabilities
+from reverse_etl.payload import Columns
+
+PUBLISHED = "published"
+GOLDEN_TABLE = quoting.name(PUBLISHED, "marts", GOLDEN)
+CONSENTS_TABLE = quoting.name(PUBLISHED, "marts", "customer_consents")
+HISTORY_TABLE = quoting.name(PUBLISHED, "identity", "history")
+DEFINITIONS_TABLE = quoting.name(PUBLISHED, "audiences", "definitions")
+EXPERIMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiments")
+ASSIGNMENTS_TABLE = quoting.name(PUBLISHED, "canonical", "experiment_assignments")
+
+GRANTED = f"""SELECT customer_id FROM {CONSENTS_TABLE}
+    WHERE purpose = $purpose AND channel = $channel AND status = 'granted'
+      AND customer_id IS NOT NULL"""
+HELD_OUT = f"""SELECT unit_id FROM {ASSIGNMENTS_TABLE}
+    JOIN {EXPERIMENTS_TABLE} USING (experiment_id)
+    WHERE variant = 'control' AND is_running AND kind = 'audience_holdout'
+      AND experiment_id IN (SELECT experiment_id FROM {DEFINITIONS_TABLE}
+                            WHERE audience_id = $audience)"""
+# modes in which who leaves the audience leaves the destination
+LEAVING_MODES = frozenset({"mirror", "replace"})
+# who has to go whatever the guards say, and goes first
+MUST_GO = ("no_consent", "deleted")
+
+
+def source_table(sync: Sync) -> str:
+    """The relation a sync sends, in the published file."""
+    return quoting.name(PUBLISHED, sync.audience_schema, sync.audience_table)
+
+
+def _source_join(sync: Sync) -> str:
+    return f"""{source_table(sync)} a
+    LEFT JOIN {GOLDEN_TABLE} g ON g.customer_id = a.customer_id"""
+
+
+def _given_key(sync: Sync, columns: Columns) -> str:
+    return f"nullif({columns.source(sync.row_key)[0]}::VARCHAR, '')"
+
+
+def shared_keys_sql(sync: Sync, columns: Columns) -> str:
+    """The temporary table of row keys that several rows of the source have, or that are missing."""
+    return f"""
+CREATE OR REPLACE TEMP TABLE shared_keys AS
+SELECT {_given_key(sync, columns)} AS given_key FROM {_source_join(sync)}
+GROUP BY ALL HAVING count(*) > 1 OR given_key IS NULL"""
+
+
+def plan_sql(
+    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool, full: bool
+) -> str:
+    """The statement that makes the temporary table `plan` (see reverse_etl.plan)."""
+    by_field = capabilities.changed_fields
+    hashes = payload.field_hashes_sql(sync.fields, "w.parts", "w.row_key")
+    changed = payload.changed_sql(sync.fields, "parts", "field_hashes", "known_hashes")
+    # a session that replaces sends everyone, so a row that is unchanged needs its payload too
+    sent_kinds = "('add', 'update'" + (", 'unchanged')" if sync.mode == "replace" else ")")
+    return f"""
+CREATE OR REPLACE TEMP TABLE plan AS
+WITH granted AS (
+    SELECT DISTINCT customer_id FROM ({GRANTED})
+),
+held_out AS (
+    SELECT DISTINCT unit_id AS customer_id FROM ({HELD_OUT})
+),
+members AS (
+    SELECT
+        a.customer_id::VARCHAR AS customer_id,
+        {_given_key(sync, columns)} AS given_key,
+        {payload.payload_sql(sync.fields, columns)} AS payload,
+        {payload.parts_sql(sync.fields, columns) if by_field else "NULL::VARCHAR[]"} AS parts,
+        {payload.missing_sql(sync, capabilities, columns)} AS missing,
+        c.customer_id IS NOT NULL AS is_granted,
+        h.customer_id IS NOT NULL AS is_held_out
+    FROM {_source_join(sync)}
+    LEFT JOIN granted c ON c.customer_id = a.customer_id
+    LEFT JOIN held_out h ON h.customer_id = a.customer_id
+),
+{_wanted_sql(any_shared)},
+hashed AS (
+    SELECT w.*, sha256(payload)[:32] AS payload_hash,
+        {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
+    FROM wanted w
+),
+{_known_sql()},
+compared AS (
+    SELECT
+        coalesce(w.row_key, k.row_key) AS row_key,
+        coalesce(w.customer_id, k.customer_id) AS customer_id,
+        w.payload, w.payload_hash, w.parts, w.field_hashes,
+        coalesce(k.is_held, false) AS is_held, k.remote_id,
+        {_kind_sql(sync, full)} AS kind,
+        CASE
+            WHEN w.row_key IS NULL AND k.is_merged AND k.survivor_granted THEN 'merged'
+            WHEN w.row_key IS NULL AND k.still_granted THEN 'left_audience'
+            WHEN w.row_key IS NULL AND NOT k.is_there AND NOT k.is_merged THEN 'deleted'
+            WHEN w.row_key IS NULL OR NOT w.is_granted THEN 'no_consent'
+            WHEN w.is_held_out THEN 'holdout'
+            WHEN w.missing IS NOT NULL THEN w.missing
+            WHEN k.status IN ('parked', 'suppressed') THEN k.last_error_code
+        END AS reason,
+        k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,
+        k.customer_id AS known_customer, k.field_hashes AS known_hashes
+    FROM hashed w FULL JOIN known k ON k.row_key = w.row_key
+),
+answered AS (
+    SELECT DISTINCT row_key, status FROM sync_log
+    WHERE sync_run_id = $run AND status IN ('ok', 'rejected', 'suppressed')
+),
+due AS (
+    -- a run that goes on after a kill does not count again what it has been answered about
+    SELECT c.* {_without_removal(capabilities)}
+    FROM compared c LEFT JOIN answered d ON d.row_key = c.row_key
+    WHERE c.kind IS NOT NULL AND NOT coalesce(
+        (d.status = 'ok' AND c.kind IN ('unchanged', 'suppressed'))
+        OR (d.status <> 'ok' AND c.known_status IN ('rejected', 'parked', 'suppressed')
+            AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)
+),
+ordered AS (
+    SELECT *, kind IN ('add', 'update', 'remove') AS is_sent,
+        CASE WHEN kind <> 'remove' THEN 2 WHEN reason IN {MUST_GO} THEN 0 ELSE 1 END AS phase
+    FROM due
+    -- what was refused before comes last, so that it cannot keep the others from going
+    ORDER BY is_sent DESC, phase, known_status IS NOT DISTINCT FROM 'rejected',
+        kind = 'add', row_key
+)
+SELECT
+    row_key, customer_id, kind, reason,
+    CASE WHEN kind = 'remove' THEN '{{}}'
+         WHEN {by_field} AND kind = 'update' AND known_status = 'synced'
+              AND known_hashes IS NOT NULL THEN {changed if by_field else "payload"}
+         WHEN kind IN {sent_kinds} THEN payload END AS payload,
+    CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,
+    CASE WHEN kind <> 'remove' THEN field_hashes END AS field_hashes,
+    CASE WHEN is_sent THEN row_number() OVER () END AS position,
+    phase, remote_id, is_held,
+    CASE
+        WHEN kind = 'invalid' THEN known_status IS DISTINCT FROM 'parked'
+            OR known_error IS DISTINCT FROM reason OR known_hash IS DISTINCT FROM payload_hash
+        WHEN kind = 'unchanged' THEN known_customer IS DISTINCT FROM customer_id
+        WHEN kind = 'suppressed' AND is_held AND {not capabilities.removal}
+            THEN known_status IS DISTINCT FROM 'suppressed'
+        ELSE false
+    END AS is_news
+FROM ordered"""
+
+
+def _wanted_sql(any_shared: bool) -> str:
+    """Who should be there, one row a row key: of several with one key, one may have it."""
+    if not any_shared:
+        return "wanted AS (SELECT given_key AS row_key, * EXCLUDE (given_key) FROM members)"
+    return """
+sharers AS (
+    -- of several rows with one key one that may be sent owns it, then the smallest id
+    SELECT m.*, row_number() OVER (
+        PARTITION BY m.given_key
+        ORDER BY is_granted AND NOT is_held_out DESC, is_granted DESC, customer_id, payload) AS nth
+    FROM members m JOIN shared_keys k ON m.given_key IS NOT DISTINCT FROM k.given_key
+),
+wanted AS (
+    SELECT given_key AS row_key, * EXCLUDE (given_key)
+    FROM members WHERE given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
+    UNION ALL
+    SELECT
+        CASE WHEN given_key IS NOT NULL AND nth = 1 THEN given_key
+             ELSE concat('customer_id=', customer_id, '#', nth) END AS row_key,
+        customer_id, payload, parts,
+        CASE WHEN given_key IS NULL THEN 'no_row_key'
+             WHEN nth > 1 THEN 'duplicate_row_key' ELSE missing END AS missing,
+        is_granted, is_held_out
+    FROM sharers
+)"""
+
+
+def _known_sql() -> str:
+    """What the ledger says, and what became of the customers that it names."""
+    return f"""
+merges AS (
+    SELECT DISTINCT from_customer_id, to_customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
+),
+held_merges AS (
+    SELECT from_customer_id AS customer_id, to_customer_id FROM merges
+    WHERE from_customer_id IN (SELECT customer_id FROM sync_state WHERE sync_name = $name)
+),
+survivors AS (
+    WITH RECURSIVE onward AS (
+        SELECT customer_id, to_customer_id FROM held_merges
+        UNION
+        SELECT o.customer_id, m.to_customer_id
+        FROM onward o JOIN merges m ON m.from_customer_id = o.to_customer_id
+    )
+    SELECT o.customer_id, bool_or(g.customer_id IS NOT NULL) AS is_granted
+    FROM onward o LEFT JOIN granted g ON g.customer_id = o.to_customer_id
+    GROUP BY ALL
+),
+known AS (
+    SELECT s.*, g.customer_id IS NOT NULL AS still_granted,
+        l.customer_id IS NOT NULL AS is_there,
+        m.customer_id IS NOT NULL AS is_merged, coalesce(m.is_granted, false) AS survivor_granted
+    FROM sync_state s
+    LEFT JOIN granted g ON g.customer_id = s.customer_id
+    LEFT JOIN (SELECT DISTINCT customer_id FROM {GOLDEN_TABLE}) l ON l.customer_id = s.customer_id
+    LEFT JOIN survivors m ON m.customer_id = s.customer_id
+    WHERE s.sync_name = $name
+)"""
+
+
+def _kind_sql(sync: Sync, full: bool) -> str:
+    """What is to be done about a row, by the sync's mode; `w` is wanted, `k` is known."""
+    again = "false" if full else "true"
+    same = f"{again} AND k.payload_hash = w.payload_hash"
+    may_send = """
+            WHEN NOT w.is_granted OR w.is_held_out THEN 'suppressed'
+            WHEN w.missing IS NOT NULL THEN 'invalid'"""
+    parked = f"""
+            WHEN k.status = 'parked' AND k.attempts > 0 AND {same} THEN 'parked'"""
+    if sync.mode == "events":
+        return f"""CASE
+            WHEN w.row_key IS NULL THEN NULL
+            WHEN k.is_held AND k.status <> 'unknown' THEN 'unchanged'{may_send}{parked}
+            WHEN k.is_held THEN 'update' ELSE 'add'
+        END"""
+    leaves = "true" if sync.mode in LEAVING_MODES else "false"
+    by_mode = {
+        "add_only": f"WHEN k.is_held AND k.status IN ('synced', 'suppressed') AND {again} "
+        "THEN 'unchanged'",
+        "update_only": f"WHEN k.status = 'suppressed' AND k.last_error_code = 'not_there' "
+        f"AND k.attempts >= {sync.max_attempts} AND {same} THEN 'suppressed'",
+    }.get(sync.mode, "")
+    new = "update" if sync.mode == "update_only" else "add"
+    return f"""CASE
+            WHEN w.row_key IS NULL AND NOT k.is_held THEN NULL
+            WHEN w.row_key IS NULL AND (NOT k.still_granted OR {leaves}) THEN 'remove'
+            WHEN w.row_key IS NULL THEN NULL
+            WHEN NOT w.is_granted AND k.is_held THEN 'remove'
+            WHEN w.is_held_out AND k.is_held AND {leaves} THEN 'remove'{may_send}{parked}
+            {by_mode}
+            WHEN k.status = 'synced' AND k.is_held AND {same} THEN 'unchanged'
+            WHEN k.row_key IS NULL OR NOT k.is_held THEN '{new}'
+            ELSE 'update'
+        END"""
+
+
+def _without_removal(capabilities: Capabilities) -> str:
+    """Where nothing can be removed, who has to go is suppressed: kept, and never sent again."""
+    if capabilities.removal:
+        return ""
+    return "REPLACE (CASE WHEN c.kind = 'remove' THEN 'suppressed' ELSE c.kind END AS kind)"
