@@ -63,8 +63,8 @@ select
     $first_at::timestamp + to_seconds(pick(c, 10, $seconds)) as created_at,
     $changed_at::timestamp as updated_at,
     ('{{"address1":"' || pick(c, $version, 999) || ' Main Street","city":"' || upper(word(c, 11))
-        || '","zip":"' || lpad(pick(c, 12, 99999)::varchar, 5, '0') || '","country_code":"' || ['GB', 'DE', 'FR'][1 + c % 3] || '"}}')::json
-        as default_address,
+        || '","zip":"' || lpad(pick(c, 12, 99999)::varchar, 5, '0')
+        || '","country_code":"' || ['GB', 'DE', 'FR'][1 + c % 3] || '"}}')::json as default_address,
     1 as _occurrence, $delivery as _delivery
 from ({which}) as people(c)
 """
@@ -104,7 +104,8 @@ select
     2::decimal(18, 2) as tax_amount, 5::decimal(18, 2) as shipping_amount,
     case when draw(o, $version) < 0.9 then 0 else 10 end::decimal(18, 2) as refund_amount,
     ('[{{"line":1,"sku":"S' || pick(o, 25, 500)
-        || '","title":"Thing","category":"Things","quantity":1,"unit_price":"10.00","unit_cost":"4.00","net_amount":"10.00"}},{{"line":2,"sku":"S' || pick(o, 26, 500)
+        || '","title":"Thing","category":"Things","quantity":1,"unit_price":"10.00",'
+        || '"unit_cost":"4.00","net_amount":"10.00"}},{{"line":2,"sku":"S' || pick(o, 26, 500)
         || '","title":"Other","category":"Things","quantity":2,"unit_price":"5.00","unit_cost":"2.00",'
         || '"net_amount":"10.00"}}]')::json as line_items,
     1 as _occurrence, $delivery as _delivery
@@ -155,7 +156,8 @@ insert into {target} by name
 select
     'm' || m as sg_event_id, 'msg' || m // 2 as sg_message_id,
     ['processed', 'delivered', 'open', 'click'][1 + pick(m, 40, 4)] as event,
-    word(c, 1) || c || '@example.com' as email, epoch($first_at::timestamp)::bigint + pick(m, 41, $seconds) as timestamp,
+    word(c, 1) || c || '@example.com' as email,
+    epoch($first_at::timestamp)::bigint + pick(m, 41, $seconds) as timestamp,
     'n' || m % 50 as marketing_campaign_id, 'Newsletter' as marketing_campaign_name, false as sg_machine_open,
     1 as _occurrence, $delivery as _delivery
 from (select m, pick(m, 42, $customers) as c from ({which}) as t(m))

@@ -259,6 +259,8 @@ SOURCES_OF_TWO_ENTITIES = [
 ]  # fmt: skip
 # Audiences are leaves: many ask what somebody did, and the folder's hook asks for experiments.
 MODELS_OF_MANY_LEAVES = ["experiments", "int_event_customers"]
+# A log of changes says which staged rows its table has to read: both read them.
+LOGS = "_changes"
 # A mart keeps a row for every golden customer; a cart's lines are given to it again as a whole.
 REJOINED = [
     "golden_customers -> customer_engagement",

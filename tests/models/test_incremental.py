@@ -119,7 +119,10 @@ def test_incremental_is_full(models: Any, tmp_path: Path, monkeypatch: pytest.Mo
         delivery_of="web.events",
     )
     shop.execute(
-        "update {web.events} set _delivery = 12 where messageId in (select messageId from {web.events} order by hash(messageId) limit 20)"
+        """
+        update {web.events} set _delivery = 12
+        where messageId in (select messageId from {web.events} order by hash(messageId) limit 20)
+        """
     )
     shop.execute(
         "delete from {web.events} where anonymousId = (select max(anonymousId) from {web.events})"
