@@ -28,11 +28,7 @@ carts as (
 ),
 
 tickets as (
-    select * from {{ ref('support_tickets') }}
-),
-
-crosswalk as (
-    select * from {{ ref('stg_identity__crosswalk') }}
+    select * from {{ ref('int_ticket_customers') }}
 ),
 
 on_site as (
@@ -110,17 +106,16 @@ open_carts as (
 -- Open at `as_of`: asked by then, and not answered, or answered later.
 open_tickets as (
     select
-        crosswalk.customer_id,
+        customer_id,
         count(*) as open_ticket_count
     from tickets
-    inner join crosswalk on tickets.contact_key = crosswalk.node_key
     where
-        tickets.created_at <= {{ as_of() }}
+        created_at <= {{ as_of() }}
         and (
-            (tickets.resolved_at is null and tickets.status not in ('solved', 'closed'))
-            or tickets.resolved_at > {{ as_of() }}
+            (resolved_at is null and status not in ('solved', 'closed'))
+            or resolved_at > {{ as_of() }}
         )
-    group by crosswalk.customer_id
+    group by customer_id
 )
 
 select

@@ -1,8 +1,27 @@
-{# Whose visit it was, as in int_event_customers; up to the day of `as_of`, and of that day what had
-   happened by then: events up to `as_of`, summed. #}
+{# Whose visit it was, as in int_event_customers. Visits up to the day of `as_of`, and of that day what had
+   happened by then, event by event. #}
+{%- set kept = ['session_id', 'anonymous_id', 'user_id', 'channel', 'device_type'] %}
 with visits as (
-    select * from {{ ref('int_visits') }}
+    select
+        {{ kept | join(',\n        ') }},
+        event_count,
+        first_event_at,
+        last_event_at,
+        last_event_id
+    from {{ ref('int_visits') }}
     where date_day < cast({{ as_of() }} as date)
+    union all
+    select
+        {{ kept | join(',\n        ') }},
+        1 as event_count,
+        event_at as first_event_at,
+        event_at as last_event_at,
+        event_id as last_event_id
+    from {{ ref('events') }}
+    where
+        session_id is not null
+        and event_at >= cast(cast({{ as_of() }} as date) as timestamp)
+        and event_at <= {{ as_of() }}
 ),
 
 logins as (
@@ -11,11 +30,6 @@ logins as (
 
 crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
-),
-
-today as (
-    select * from {{ ref('int_event_customers') }}
-    where event_at >= cast(cast({{ as_of() }} as date) as timestamp) and event_at <= {{ as_of() }} and session_id is not null
 )
 
 select
@@ -30,14 +44,3 @@ select
 from visits
 left join logins on lower(trim(visits.user_id)) = logins.login
 left join crosswalk on 'anon:' || visits.anonymous_id = crosswalk.node_key
-union all
-select
-    customer_id,
-    session_id,
-    channel,
-    device_type,
-    1 as event_count,
-    event_at as first_event_at,
-    event_at as last_event_at,
-    event_id as last_event_id
-from today
