@@ -43,12 +43,13 @@ def build(
     project: Project,
     size: company.Size,
     *,
-    merged: int,
+    merged: int | None,
     anew: bool = False,
     only: Sequence[str] = (),
 ) -> Built:
     """Build models (all, or `only` those names) in the two parts that a run has: up to what identity
-    reads, and the rest. `anew`: none takes in what changed, all are built in full.
+    reads, and the rest; in one where `merged` is None, since who is who stays as it is. `anew`: none
+    takes in what changed, all are built in full.
 
     Raises BuildError.
     """
@@ -61,8 +62,8 @@ def build(
         if node["resource_type"] == "model" and (not only or node["name"] in only)
     }
     took = Built()
-    for part in (False, True):
-        if part:
+    for part in (None,) if merged is None else (False, True):
+        if part and merged is not None:
             with warehouse.connect(project.home.warehouse) as con:
                 company.resolve(con, size, merged=merged)
         marks: list[float] = []
@@ -72,7 +73,7 @@ def build(
                 marks.append(time.monotonic())
 
         before = _cpu()
-        nodes = [node for key, node in models.items() if (key in after) == part]
+        nodes = [node for key, node in models.items() if part is None or (key in after) == part]
         rebuild = [node["name"] for node in nodes] if anew else []
         results = project.build(nodes, on_event, unit_tests=False, rebuild=rebuild)
         took.cpu_seconds += _cpu() - before

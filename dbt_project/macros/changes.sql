@@ -119,9 +119,13 @@ from compared
 {# A reader's post-hook: what it wrote takes in all that the log says by now. #}
 {% macro mark_as_read(log) %}
     {% if execute %}
-delete from intermediate.read_marks where model = '{{ model.name }}' and log = '{{ log }}';
+        {% set mine = "model = '" ~ model.name ~ "' and log = '" ~ log ~ "'" %}
+delete from intermediate.read_marks
+where {{ mine }} and batch < (select max(batch) from {{ ref(log) }});
 insert into intermediate.read_marks
-select '{{ model.name }}', '{{ log }}', coalesce(max(batch), 0) from {{ ref(log) }};
+select '{{ model.name }}', '{{ log }}', newest.batch
+from (select coalesce(max(batch), 0) as batch from {{ ref(log) }}) as newest
+where not exists (select 1 from intermediate.read_marks where {{ mine }});
     {% endif %}
 {% endmacro %}
 
@@ -222,5 +226,9 @@ delete from {{ this }} where customer_id not in (select customer_id from {{ ref(
         {{ return(true) }}
     {% endif %}
     {% set log = config.get('meta', {}).get('log') %}
-    {{ return(execute and log is not none and run_query('select ' ~ read_mark(log)).rows[0][0] is none) }}
+    {% if not execute or log is none %}
+        {{ return(false) }}
+    {% endif %}
+    {% set marks = load_relation(api.Relation.create(database=target.database, schema='intermediate', identifier='read_marks')) %}
+    {{ return(marks is none or run_query('select ' ~ read_mark(log)).rows[0][0] is none) }}
 {% endmacro %}
