@@ -81,8 +81,7 @@ def endpoint() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.activation", "--side", "endpoint"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
+            yield (process.stdout or sys.stdin).readline().strip()
         finally:
             process.terminate()
             process.wait(timeout=10)

@@ -6,11 +6,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from reverse_etl.destination import Row
+from reverse_etl.destination import RetryError, Row, StopError
 
 Item = TypeVar("Item")
-# no vendor's own id begins so
-IDENTITY = "="
 
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
@@ -28,10 +26,43 @@ def items_of(body: Any, key: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
+def found_in(response: httpx.Response, key: str) -> list[dict[str, Any]]:
+    """The objects that a look-up found; RetryError if the answer has no such list, since nobody
+    found would mean that nobody has to be taken out."""
+    body = body_of(response)
+    if not isinstance(body.get(key), list):
+        raise RetryError(
+            f"the answer to a look-up has no list {key}", code="bad_answer", maybe_applied=True
+        )
+    return items_of(body, key)
+
+
+def object_in(body: Any, key: str) -> dict[str, Any]:
+    """The object `body[key]`; empty if there is none."""
+    found = body.get(key) if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def fields_of(row: Row, *, numbers_as_text: bool = False) -> dict[str, Any]:
     """A row's mapped fields; as text a number keeps every digit it was written with."""
     number = str if numbers_as_text else None
     fields: dict[str, Any] = json.loads(row.fields, parse_float=number, parse_int=number)
+    return fields
+
+
+def fields_beside_key(row: Row, name: str) -> dict[str, Any]:
+    """The mapped fields of a row whose key is the vendor's field `name`.
+
+    People are known there by what the ledger knows them by, so nobody is left behind when a mapped
+    value changes. StopError where `name` is mapped to another column.
+    """
+    fields = fields_of(row)
+    if name in fields and str(fields.pop(name)) != row.key:
+        raise StopError(
+            f"the field {name} gets the row key: leave it out of config.meta.sync.fields, or make "
+            "its column the config.meta.sync.row_key",
+            code="two_keys",
+        )
     return fields
 
 
@@ -49,21 +80,6 @@ def text_of(value: Any) -> str:
 def is_removal(rows: Sequence[Row]) -> bool:
     """Whether a batch of one operation (`Capabilities.one_operation`) takes people out."""
     return any(row.operation == "remove" for row in rows)
-
-
-def by_identity(value: str) -> str:
-    """A `remote_id` that stands in for the vendor's own id until one is answered."""
-    return f"{IDENTITY}{value}"
-
-
-def has_own_id(row: Row) -> bool:
-    """Whether the vendor's own id of a row is known."""
-    return bool(row.remote_id) and not str(row.remote_id).startswith(IDENTITY)
-
-
-def address_of(row: Row) -> str:
-    """The vendor's own id of a row, else what identifies it there, at worst its key."""
-    return (row.remote_id or row.key).removeprefix(IDENTITY)
 
 
 def in_parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -21,12 +21,15 @@ def csv_of(batch: Batch) -> bytes:
     """A header, then one line a row: operation (not in mode replace), key and the mapped fields."""
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
+    # csv quotes the characters of its own line end alone: a carriage return would end a line unseen
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     is_delta = batch.mode != "replace"
     lines.writerow([*(["operation"] * is_delta), "key", *batch.field_names])
     for row in batch.rows:
         fields = parse(row.fields)
-        cells = (cell(fields.get(name)) for name in batch.field_names)
-        lines.writerow([*([row.operation] * is_delta), cell(row.key), *cells])
+        cells = [cell(row.key), *(cell(fields.get(name)) for name in batch.field_names)]
+        writer = quoted if any("\r" in value for value in cells) else lines
+        writer.writerow([*([row.operation] * is_delta), *cells])
     return text.getvalue().encode()
 
 

@@ -1,13 +1,14 @@
 """Syncs as they are declared: the exposures of a dbt manifest that have a `config.meta.sync`."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reverse_etl import destinations, rhythms
-from reverse_etl.connection import holds_literal
-from reverse_etl.destination import Capabilities
+from reverse_etl import checks, rhythms
+from reverse_etl.checks import GOLDEN, Guards
+from reverse_etl.naming import nearest
+
+__all__ = ["GOLDEN", "Guards", "Problem", "Sync", "Syncs", "is_sync", "nearest", "read"]
 
 SYNC_KEYS = (
     "destination",
@@ -17,17 +18,21 @@ SYNC_KEYS = (
     "required",
     "mode",
     "batch_rows",
+    "parallel",
     "connection",
+    "guards",
+    "max_attempts",
+    "purpose",
     "schedule",
     "checks",
 )
-CHECK_KEYS = ("rejected_percent",)
 DEFAULT_MODE = "mirror"
 DEFAULT_ROW_KEY = "customer_id"
 # so often a refused row is tried before it is parked
 DEFAULT_ATTEMPTS = 5
 AUDIENCES = "audiences"
-GOLDEN = "golden_customers"
+# schemas of the published file that a sync with a purpose of its own may send from
+SENT_SCHEMAS = ("marts", "canonical")
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,8 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Guards:
-    """What stops a sync until a person has looked: more removals than so many percent of the rows
-    held, and a source without a row. Both only above a few rows held."""
-
-    max_removed_percent: float = 20.0
-    allow_empty: bool = False
-
-
-@dataclass(frozen=True)
 class Sync:
-    """One audience kept up to date at one destination.
+    """One audience, or mart with a consent purpose of its own, kept up to date at one destination.
 
     `fields` are (target field, column) pairs in declared order; a column is looked up in the
     audience first, then in golden_customers. `connection` holds `${NAME}` references, never
@@ -79,9 +75,9 @@ class Sync:
     connection: Mapping[str, str] = field(repr=False)
     parallel: int = 0
     max_attempts: int = DEFAULT_ATTEMPTS
-    guards: Guards = Guards()
+    guards: Guards = field(default_factory=Guards)
     schedule: str = rhythms.DEFAULT
-    rejected_percent: float = 1.0
+    rejected_percent: float = checks.REJECTED_PERCENT
 
 
 @dataclass(frozen=True)
@@ -110,15 +106,6 @@ def is_sync(exposure: Mapping[str, Any]) -> bool:
     return "sync" in _meta(exposure)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint at the right name: the nearest one, else all there are."""
-    words = sorted(words)
-    close = difflib.get_close_matches(word, words, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"there are {', '.join(words)}" if words else "there are none"
-
-
 def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """A node's meta; dbt writes it under config since 1.10 and beside it before."""
     return node.get("config", {}).get("meta") or node.get("meta") or {}
@@ -142,8 +129,10 @@ def _read_one(
     for key in ("destination", "channel", "fields", "connection"):
         if not declared.get(key):
             problem(f"sync.{key}", "is missing")
-    audience = _audience(exposure, manifest, problem)
-    purpose = _meta(audience).get("consent_purpose") if audience else None
+    audience = _source(exposure, manifest, declared.get("purpose"), problem)
+    purpose = declared.get("purpose") or (
+        _meta(audience).get("consent_purpose") if audience else None
+    )
     if audience and not purpose:
         path_of_audience = audience.get("patch_path") or audience.get("original_file_path", "?")
         problem(
@@ -151,8 +140,8 @@ def _read_one(
             f"{audience['name']} has none, so nobody may be sent: set config.meta.consent_purpose "
             f"of that model ({str(path_of_audience).rpartition('://')[2]})",
         )
-    fields = _texts(declared, "fields", problem)
-    connection = _texts(declared, "connection", problem)
+    fields = checks.texts(declared, "fields", problem)
+    connection = checks.texts(declared, "connection", problem)
     required = tuple(map(str, declared.get("required") or ()))
     for target in required:
         if target not in fields:
@@ -160,24 +149,27 @@ def _read_one(
     row_key = str(declared.get("row_key") or DEFAULT_ROW_KEY)
     mode = str(declared.get("mode") or DEFAULT_MODE)
     destination = str(declared.get("destination") or "")
-    capabilities = _capabilities(destination, problem)
-    batch_rows = declared.get("batch_rows")
+    capabilities = checks.capabilities_of(destination, problem)
+    batch_rows, parallel = declared.get("batch_rows"), declared.get("parallel")
     if capabilities:
-        _check_against(
+        checks.check_against(
             capabilities,
             destination=destination,
             mode=mode,
             batch_rows=batch_rows,
+            parallel=parallel,
             fields=fields,
             connection=connection,
             problem=problem,
         )
         batch_rows = batch_rows or capabilities.default_rows
         required = tuple(dict.fromkeys((*required, *sorted(capabilities.required_fields))))
-    schedule = _schedule(declared, problem)
-    rejected_percent = _rejected_percent(declared.get("checks"), problem)
+    schedule = checks.schedule(declared, problem)
+    rejected_percent = checks.rejected_percent(declared.get("checks"), problem)
+    guards = checks.guards(declared, problem)
+    max_attempts = checks.attempts(declared, DEFAULT_ATTEMPTS, problem)
     if audience:
-        columns = _known_columns(audience, manifest)
+        columns = checks.known_columns(audience, manifest)
         for target, column in {"": row_key, **fields}.items():
             if columns and column not in columns:
                 key = f"sync.fields.{target}" if target else "sync.row_key"
@@ -202,55 +194,47 @@ def _read_one(
         mode=mode,
         batch_rows=int(batch_rows or 1),
         connection=connection,
+        parallel=int(parallel or 0),
+        max_attempts=max_attempts,
+        guards=guards,
         schedule=schedule,
         rejected_percent=rejected_percent,
     )
     return sync, found
 
 
-def _schedule(declared: Mapping[str, Any], problem: Any) -> str:
-    schedule = str(declared.get("schedule") or rhythms.DEFAULT)
-    if not rhythms.is_schedule(schedule):
-        problem(
-            "sync.schedule",
-            f"{schedule} is neither {', '.join(rhythms.EVERY)} nor a cron string of five fields",
-        )
-    return schedule
-
-
-def _rejected_percent(checks: Any, problem: Any) -> float:
-    """`checks.rejected_percent`, 1 where nothing is said."""
-    if checks is None:
-        return Sync.rejected_percent
-    if not isinstance(checks, dict):
-        problem("sync.checks", f"is not a mapping; it has the keys {', '.join(CHECK_KEYS)}")
-        return Sync.rejected_percent
-    for key in checks.keys() - set(CHECK_KEYS):
-        problem(f"sync.checks.{key}", f"unknown key; {nearest(str(key), CHECK_KEYS)}")
-    percent = checks.get("rejected_percent", Sync.rejected_percent)
-    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
-        problem("sync.checks.rejected_percent", "is not a number from 0 to 100")
-        return Sync.rejected_percent
-    return float(percent)
-
-
-def _audience(
-    exposure: Mapping[str, Any], manifest: Mapping[str, Any], problem: Any
+def _source(
+    exposure: Mapping[str, Any], manifest: Mapping[str, Any], purpose: Any, problem: checks.Complain
 ) -> Mapping[str, Any] | None:
-    """The one model of the audiences folder or schema that the exposure depends on."""
+    """What is sent: the one audience that the exposure depends on, or, where the sync has a consent
+    purpose of its own, the one mart."""
     nodes = manifest.get("nodes", {})
-    all_audiences = {key: node for key, node in nodes.items() if _is_audience(node)}
-    mine = [key for key in exposure.get("depends_on", {}).get("nodes", ()) if key in all_audiences]
+    depends_on = [
+        nodes[key] for key in exposure.get("depends_on", {}).get("nodes", ()) if key in nodes
+    ]
+    mine = [node for node in depends_on if _is_audience(node)]
+    what = "audience"
+    if not mine and purpose:
+        what = "mart"
+        mine = [
+            node
+            for node in depends_on
+            if node.get("schema") in SENT_SCHEMAS and node["name"] != GOLDEN
+        ]
     if len(mine) == 1:
-        found: Mapping[str, Any] = all_audiences[mine[0]]
+        found: Mapping[str, Any] = mine[0]
         return found
-    names = sorted(str(node["name"]) for node in all_audiences.values())
-    there = f"there are {', '.join(names)}" if names else "there are none yet"
     if mine:
-        named = ", ".join(sorted(str(all_audiences[key]["name"]) for key in mine))
-        problem("sync", f"depends_on names {len(mine)} audiences ({named}); a sync has one")
-    else:
-        problem("sync", f"depends_on names no audience: add ref('<audience>'); {there}")
+        named = ", ".join(sorted(str(node["name"]) for node in mine))
+        problem("sync", f"depends_on names {len(mine)} {what}s ({named}); a sync has one")
+        return None
+    names = sorted(str(node["name"]) for node in nodes.values() if _is_audience(node))
+    there = f"there are {', '.join(names)}" if names else "there are none yet"
+    problem(
+        "sync",
+        f"depends_on names no audience: add ref('<audience>'); {there}. Or name a mart, and its "
+        "consent purpose in config.meta.sync.purpose",
+    )
     return None
 
 
@@ -260,67 +244,3 @@ def _is_audience(node: Mapping[str, Any]) -> bool:
     # other models may live in that schema (membership); an audience is named aud_<name>
     named = str(node.get("name", "")).startswith("aud_")
     return is_model and named and (in_folder or node.get("schema") == AUDIENCES)
-
-
-def _texts(declared: Mapping[str, Any], key: str, problem: Any) -> dict[str, str]:
-    """A mapping of names to scalars, as text."""
-    given = declared.get(key) or {}
-    if not isinstance(given, dict) or any(isinstance(v, dict | list) for v in given.values()):
-        problem(f"sync.{key}", "is not a mapping of names to single values")
-        return {}
-    return {str(name): "" if value is None else str(value) for name, value in given.items()}
-
-
-def _capabilities(destination: str, problem: Any) -> Capabilities | None:
-    if not destination:
-        return None
-    try:
-        return destinations.find(destination).capabilities
-    except KeyError:
-        problem(
-            "sync.destination",
-            f"unknown destination {destination}; {nearest(destination, destinations.names())}",
-        )
-        return None
-
-
-def _check_against(
-    capabilities: Capabilities,
-    *,
-    destination: str,
-    mode: str,
-    batch_rows: Any,
-    fields: Mapping[str, str],
-    connection: Mapping[str, str],
-    problem: Any,
-) -> None:
-    """What is declared against what the destination type can do."""
-    if mode not in capabilities.modes:
-        problem("sync.mode", f"unknown mode {mode}; {nearest(mode, capabilities.modes)}")
-    is_count = isinstance(batch_rows, int) and not isinstance(batch_rows, bool)
-    if batch_rows is not None and not (is_count and 1 <= batch_rows <= capabilities.max_rows):
-        problem("sync.batch_rows", f"is not a whole number from 1 to {capabilities.max_rows}")
-    for target in sorted(capabilities.required_fields - fields.keys()):
-        problem("sync.fields", f"{destination} needs the field {target}")
-    for target in sorted(capabilities.reserved_fields & fields.keys()):
-        problem(f"sync.fields.{target}", f"{destination} uses this name itself; choose another")
-    known = capabilities.connection_keys | capabilities.optional_connection_keys
-    for key in sorted(connection.keys() - known):
-        problem(f"sync.connection.{key}", f"unknown key; {nearest(key, known)}")
-    for key in sorted(capabilities.connection_keys - connection.keys()):
-        problem(f"sync.connection.{key}", "is missing")
-    for key in sorted(capabilities.secret_keys & connection.keys()):
-        if holds_literal(connection[key]):
-            problem(
-                f"sync.connection.{key}",
-                "is written out: put it into an environment variable and write ${NAME} here",
-            )
-
-
-def _known_columns(audience: Mapping[str, Any], manifest: Mapping[str, Any]) -> frozenset[str]:
-    """The columns a field may name; empty where the manifest does not list them for both models."""
-    golden: Mapping[str, Any] = next(
-        (node for node in manifest.get("nodes", {}).values() if node.get("name") == GOLDEN), {}
-    )
-    listed = [frozenset(node.get("columns") or ()) for node in (audience, golden)]
-    return listed[0] | listed[1] if all(listed) else frozenset()

@@ -27,6 +27,7 @@ from reverse_etl.destination import (
     RejectError,
     RetryError,
     RowAnswer,
+    StopError,
 )
 from reverse_etl.patience import Breaker, RetryPolicy, wait_before
 from reverse_etl.redaction import redact
@@ -38,6 +39,7 @@ LONGEST_LOOK = 1.0
 BYTES_AT_ONCE = 2_000_000
 # times `parallel`
 MARKED_AHEAD = 3
+REMARKS_KEPT = 5
 JOB_PAUSE_GROWTH = 1.5
 LONGEST_JOB_PAUSE = 30.0
 
@@ -83,6 +85,8 @@ class Delivery:
     under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
     # batches that were read ahead
     read: dict[int, Batch] = field(default_factory=dict)
+    # what the destination said that belongs to no row, each once
+    remarks: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.policy)
@@ -191,7 +195,8 @@ class Delivery:
                 if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
                     self._split(flight)
                     continue
-                told = RowAnswer(error.code, str(error))
+                is_alone = len(flight.batch.rows) == 1
+                told = RowAnswer(error.code, (is_alone and error.detail) or str(error))
                 rows = {row.key: told for row in flight.batch.rows}
                 answered.append((flight, BatchAnswer(error.http_status, rows=rows)))
             except RetryError as error:
@@ -200,6 +205,9 @@ class Delivery:
                 books.count_requests(self.con, self.run, 1)
                 self._end(error)
                 self._leave([flight])
+            except Exception as error:
+                flight.maybe_applied = True
+                self._end(_fault(self.sync, error))
             else:
                 if isinstance(answer, BatchAnswer):
                     answered.append((flight, answer))
@@ -220,9 +228,11 @@ class Delivery:
             for flight, answer in answered
         ]
         settling.book(self.con, self.run.sync_run_id, bookings, self.clock())
-        for (flight, _), booking in zip(answered, bookings, strict=True):
+        for (flight, answer), booking in zip(answered, bookings, strict=True):
             rows = len(flight.batch.rows)
             self.done += rows
+            if answer.remark and len(self.remarks) < REMARKS_KEPT:
+                self.remarks.setdefault(answer.remark)
             if self.progress:
                 self.progress(self.done, self.total)
             if error := self.breaker.answered(rows, booking.rows.values()):
@@ -305,6 +315,16 @@ def _with_bytes(
     before: tuple[outbox.BatchRef, int], ref: outbox.BatchRef
 ) -> tuple[outbox.BatchRef, int]:
     return ref, before[1] + ref.payload_bytes
+
+
+def _fault(sync: Sync, error: Exception) -> StopError:
+    """What is said of an exception that a destination's file should not have let through."""
+    # its text may quote a row
+    return StopError(
+        f"{type(error).__name__} in reverse_etl/destinations/{sync.destination}.py: this is a fault "
+        "of that file",
+        code="fault",
+    )
 
 
 def _redacted(batch: Batch, answer: BatchAnswer) -> dict[str, RowAnswer]:

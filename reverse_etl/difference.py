@@ -130,7 +130,7 @@ ordered AS (
 SELECT
     row_key, customer_id, kind, reason,
     CASE WHEN kind = 'remove' THEN '{{}}'
-         WHEN {by_field} AND kind = 'update' AND known_status = 'synced'
+         WHEN {by_field and not full} AND kind = 'update' AND known_status = 'synced'
               AND known_hashes IS NOT NULL THEN {changed if by_field else "payload"}
          WHEN kind IN {sent_kinds} THEN payload END AS payload,
     CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,

@@ -74,6 +74,7 @@ class _Shift:
     resume: bool
     full: bool
     accept: bool
+    remarks: dict[str, None] = field(default_factory=dict)
 
 
 def run(
@@ -180,7 +181,7 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
         elif opened is None and (idle := _idle(shift)):
             return idle
         opened = opened or books.open_run(con, sync, shift.run_id, shift.clock())
-        _record(shift, opened, is_blocked=status == "blocked")
+        _record(shift, opened, basis, is_blocked=status == "blocked")
         _deliver(shift, opened, "planned")
         if status == "succeeded":
             guards.remember_shape(con, sync, basis, shift.clock())
@@ -218,7 +219,7 @@ def _objection(shift: _Shift, basis: plan.Basis) -> str | None:
     return None
 
 
-def _record(shift: _Shift, opened: books.OpenRun, *, is_blocked: bool) -> None:
+def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_blocked: bool) -> None:
     con, sync = shift.con, shift.sync
     capabilities = shift.destination.capabilities
     # removals that a guard lets through are no session
@@ -227,7 +228,14 @@ def _record(shift: _Shift, opened: books.OpenRun, *, is_blocked: bool) -> None:
         plan.keep_nothing(con)
     con.begin()
     recording.record_plan(
-        con, sync, opened, shift.run_id, shift.clock(), capabilities=capabilities, mode=mode
+        con,
+        sync,
+        opened,
+        shift.run_id,
+        shift.clock(),
+        capabilities=capabilities,
+        field_types=basis.field_types,
+        mode=mode,
     )
     con.commit()
 
@@ -239,7 +247,7 @@ def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
     most = shift.destination.capabilities.parallel
     parallel = 1 if shift.sync.mode == "replace" else min(shift.sync.parallel or most, most)
     with shift.destination as destination:
-        Delivery(
+        delivery = Delivery(
             con=shift.con,
             sync=shift.sync,
             run=opened,
@@ -248,11 +256,14 @@ def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
             clock=shift.clock,
             parallel=max(1, parallel),
             progress=shift.progress if status == "planned" else None,
-        ).deliver(status)
+            remarks=shift.remarks,
+        )
+        delivery.deliver(status)
 
 
 def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | None) -> SyncResult:
     con, sync = shift.con, shift.sync
+    settling.settle(con)
     _drop_session(shift, opened)
     in_flight = [ref.number for ref in outbox.batches(con, opened, "sent")]
     if status == "succeeded":
@@ -271,10 +282,13 @@ def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | Non
         trouble = _message(sync, f"{trouble}. {again}")
     elif status == "blocked":
         trouble = _message(sync, str(trouble))
-    elif status == "succeeded" and result.rows_rejected:
-        trouble = _message(
-            sync, f"{result.rows_rejected} rows were rejected: reverse_etl.dead_letters says why"
-        )
+    elif status == "succeeded":
+        said = [f"{sync.destination} says: {remark}" for remark in shift.remarks]
+        if result.rows_rejected:
+            said.insert(
+                0, f"{result.rows_rejected} rows were rejected: reverse_etl.dead_letters says why"
+            )
+        trouble = _message(sync, ". ".join(said)) if said else None
     con.execute(
         "UPDATE sync_runs SET error = ? WHERE sync_run_id = ?", [trouble, opened.sync_run_id]
     )
@@ -326,7 +340,8 @@ def _idle(shift: _Shift) -> SyncResult | None:
     found = _counted(sync, previewing.counts(con))
     ((due,),) = con.execute(
         """
-        SELECT (SELECT count(*) FROM plan WHERE position IS NOT NULL OR is_news)
+        SELECT (SELECT count(*) FROM plan
+                WHERE is_news OR kind IN ('add', 'update', 'remove'))
             -- a row that was refused and is wanted no more is to be forgotten
             + (SELECT count(*) FROM sync_state WHERE sync_name = ? AND NOT is_held
                AND row_key NOT IN (SELECT row_key FROM plan))""",

@@ -110,6 +110,7 @@ INTERNAL = {
         "attempts": "INTEGER",
         "sent_at": "TIMESTAMP",
         "field_names": "VARCHAR[]",
+        "field_types": "VARCHAR[]",
         "stage": "INTEGER",
         "place": "INTEGER",
         "of_places": "INTEGER",

@@ -8,8 +8,8 @@ from reverse_etl.destination import DestinationError, RejectError, RetryError, S
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html and MariaDB's
 REJECTED = frozenset(
     (
-        *(1048, 1062, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1411, 1451),
-        *(1452, 1526, 1644, 1690, 3140, 3141, 3156, 3157, 3819, 4025),
+        *(1048, 1062, 1118, 1153, 1216, 1217, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1411, 1451),
+        *(1452, 1526, 1586, 1644, 1690, 3140, 3141, 3156, 3157, 3819, 4025),
     )
 )
 RETRIED = frozenset((1040, 1053, 1129, 1203, 1205, 1213, 1226, 1317, 1927, 3024, 1969))

@@ -51,7 +51,7 @@ def read_batches(
         """
         SELECT batch_number, row_count, idempotency_key, field_names, coalesce(mode, $mode),
             coalesce(place, batch_number), coalesce(of_places, batch_number),
-            coalesce(total_rows, row_count)
+            coalesce(total_rows, row_count), coalesce(field_types, [])
         FROM sync_batches
         WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
         ORDER BY batch_number""",
@@ -69,13 +69,13 @@ def read_batches(
     ).fetchall()
     found: dict[int, Batch] = {}
     start = 0
-    for number, row_count, idempotency_key, field_names, mode, place, of_places, total in heads:
+    for number, row_count, key_of_batch, names, mode, place, of_places, total, types in heads:
         found[number] = Batch(
             sync_name=sync.name,
             sync_run_id=run.sync_run_id,
             number=number,
-            idempotency_key=idempotency_key,
-            field_names=tuple(field_names),
+            idempotency_key=key_of_batch,
+            field_names=tuple(names),
             rows=[
                 Row(key, "remove" if is_removal else "upsert", text, remote_id, is_new)
                 for key, text, remote_id, is_new, is_removal in rows[start : start + row_count]
@@ -84,6 +84,7 @@ def read_batches(
             position=place,
             of=of_places,
             total_rows=total,
+            field_types=tuple(types),
         )
         start += row_count
     return found

@@ -46,11 +46,13 @@ class PlanError(Exception):
 @dataclass(frozen=True)
 class Basis:
     """What a plan rests on, for the guards: rows of the source, of golden_customers and of all
-    consents, and per target field its column and type (JSON)."""
+    consents, DuckDB's types of the fields in declared order, and per target field its column and
+    type (JSON)."""
 
     source_rows: int
     customers: int
     consents: int
+    field_types: tuple[str, ...]
     shape: str
 
 
@@ -100,7 +102,8 @@ def make(
     if sync.mode == "replace":
         _send_everyone(con)
     shape = json.dumps(columns.shape(sync), ensure_ascii=False, sort_keys=True)
-    return Basis(source_rows, customers, consents, shape)
+    types = tuple(columns.source(column)[1] for _, column in sync.fields)
+    return Basis(source_rows, customers, consents, types, shape)
 
 
 def keep_must_go(con: duckdb.DuckDBPyConnection) -> None:

@@ -42,7 +42,8 @@ TYPES = {
     "text": "text",
 }
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, by class or whole code
-REJECTED = ("21", "22", "23", "44")
+# (54: a value too long for an index; P0: what a trigger of the user's raises)
+REJECTED = ("21", "22", "23", "44", "54", "P0")
 RETRIED = ("08", "40", "53", "55P03", "57014", "57P", "58", "25P03")
 # what the server says, without a code, while a login would be in order a little later
 BUSY = re.compile(r"starting up|shutting down|recovery|too many|slots|not yet accepting")
@@ -77,6 +78,9 @@ class PostgresTable(sql_rows.SqlTable):
                     continue
 
     def begin(self, sync_name: str) -> None:
+        # a snapshot from before the lock would not show the batch that held it
+        self._con.rollback()
+        self.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # set for the transaction and not for the session, so that poolers are no trouble
         milliseconds = str(int(self.seconds * 1000))
         for name, value in (
@@ -159,6 +163,8 @@ class PostgresTable(sql_rows.SqlTable):
         return duckdb_type.lower().replace("decimal", "numeric") if is_exact else TYPES[kind]
 
     def explain(self, error: Exception, *, at_commit: bool) -> DestinationError | None:
+        if isinstance(error, UnicodeError | pa.ArrowInvalid):
+            return RejectError(f"a value is no text ({type(error).__name__})", code="bad_value")
         if not isinstance(error, adbc_driver_manager.Error):
             return None
         code = error.sqlstate or ""

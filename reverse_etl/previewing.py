@@ -77,6 +77,7 @@ def preview(
                 "preview",
                 NO_TIME,
                 capabilities=destinations.find(sync.destination).capabilities,
+                field_types=basis.field_types,
             )
             refs = outbox.batches(con, opened, "planned")
             shown: list[Body] = []

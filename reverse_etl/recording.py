@@ -1,5 +1,6 @@
 """A plan becomes the planned batches of a run, and what it notes without sending anything."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import duckdb
@@ -18,6 +19,7 @@ def record_plan(
     at: datetime,
     *,
     capabilities: Capabilities,
+    field_types: Sequence[str] = (),
     mode: str | None = None,
 ) -> None:
     """Turn the temporary table `plan` (see reverse_etl.plan) into the planned batches of this run.
@@ -26,7 +28,7 @@ def record_plan(
     what the batches say of themselves, if it is not the sync's. The caller owns the transaction.
     """
     forget_planned(con, sync)
-    _insert_batches(con, sync, run, capabilities, mode or sync.mode)
+    _insert_batches(con, sync, run, capabilities, field_types, mode or sync.mode)
     _note_unsent(con, sync, run, run_id, at)
     con.execute(
         """
@@ -52,7 +54,12 @@ def record_plan(
 
 
 def _insert_batches(
-    con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, capabilities: Capabilities, mode: str
+    con: duckdb.DuckDBPyConnection,
+    sync: Sync,
+    run: OpenRun,
+    capabilities: Capabilities,
+    field_types: Sequence[str],
+    mode: str,
 ) -> None:
     ((offset,),) = con.execute(
         "SELECT coalesce(max(batch_number), 0) FROM sync_batches WHERE sync_run_id = ?",
@@ -67,6 +74,7 @@ def _insert_batches(
         "rows": [cut.rows for cut in cuts],
         "stages": [cut.stage for cut in cuts],
         "fields": [target for target, _ in sync.fields],
+        "types": list(field_types),
         "mode": mode,
         "of": len(cuts),
         "total": sum(cut.rows for cut in cuts),
@@ -95,7 +103,8 @@ def _insert_batches(
         INSERT INTO sync_batches BY NAME
         SELECT $run AS sync_run_id, $offset + place AS batch_number, idempotency_key,
             'planned' AS status, row_count, payload_bytes, 0 AS attempts,
-            $fields::VARCHAR[] AS field_names, stage, place, $of AS of_places, $total AS total_rows, $mode AS mode,
+            $fields::VARCHAR[] AS field_names, $types::VARCHAR[] AS field_types, stage, place,
+            $of AS of_places, $total AS total_rows, $mode AS mode,
             $tries AS max_attempts
         FROM cut
         JOIN (SELECT batch_number - $offset AS place, sum(strlen(payload)) AS payload_bytes
@@ -103,7 +112,10 @@ def _insert_batches(
             USING (place)
         ORDER BY place""",
         {
-            **{name: bound[name] for name in ("run", "offset", "fields", "mode", "of", "total")},
+            **{
+                name: bound[name]
+                for name in ("run", "offset", "fields", "types", "mode", "of", "total")
+            },
             "tries": sync.max_attempts,
         },
     )
@@ -146,9 +158,10 @@ def _insert_leavers(con: duckdb.DuckDBPyConnection, bound: dict[str, object]) ->
             INSERT INTO sync_batches BY NAME
             SELECT $run AS sync_run_id, $offset + 2 AS batch_number, $key AS idempotency_key,
                 'planned' AS status, 0 AS row_count, 0 AS attempts, $fields::VARCHAR[] AS field_names,
-                1 AS stage, 1 AS place, 1 AS of_places, 0 AS total_rows, $mode AS mode""",
+                $types::VARCHAR[] AS field_types, 1 AS stage, 1 AS place, 1 AS of_places,
+                0 AS total_rows, $mode AS mode""",
             {
-                **{name: bound[name] for name in ("run", "offset", "fields", "mode")},
+                **{name: bound[name] for name in ("run", "offset", "fields", "types", "mode")},
                 "key": digest(str(bound["run"]), "nobody")[:32],
             },
         )

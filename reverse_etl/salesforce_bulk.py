@@ -83,7 +83,8 @@ def csv_of(records: Sequence[Mapping[str, Any]]) -> bytes:
     """Records as UTF-8 CSV with LF, their fields in the order of the first that has each."""
     names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
+    # a lone carriage return would go unquoted otherwise
+    lines = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     lines.writerow(names)
     for record in records:
         lines.writerow(

@@ -35,6 +35,8 @@ def book(
     con: duckdb.DuckDBPyConnection, sync_run_id: str, bookings: Sequence[Booking], at: datetime
 ) -> None:
     """Note the answers of batches that came together, in one transaction."""
+    if not bookings:
+        return
     told = [
         (booking.number, key, answer.error_code, answer.error, answer.remote_id)
         for booking in bookings
@@ -161,8 +163,9 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                  WHEN reason = 'no_consent' THEN 'suppressed' ELSE 'removed' END AS status,
             CASE WHEN error_code IS NOT NULL THEN NOT (is_new OR is_not_there OR is_session)
                  ELSE kind <> 'remove' END AS is_held,
-            remote_id, if(error_code IS NULL, 0, failures) AS attempts,
-            error_code AS last_error_code, if(error_code IS NULL, NULL, error) AS last_error,
+            -- a session names nobody who has gone, so what they were known by is of no more use
+            if(is_session AND kind = 'remove', NULL, remote_id) AS remote_id,
+            if(error_code IS NULL, 0, failures) AS attempts, error_code AS last_error_code, if(error_code IS NULL, NULL, error) AS last_error,
             CASE WHEN error_code IS NOT NULL AND NOT is_not_there
                  THEN coalesce(first_failed_at, answered_at) END AS first_failed_at,
             if(error_code IS NULL, answered_at, synced_at) AS synced_at, run_id,

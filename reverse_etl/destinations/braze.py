@@ -9,20 +9,22 @@ contract says nothing else; X-RateLimit-Reset in unix seconds and no Retry-After
 
 `connection`: base_url (the REST endpoint of the instance, such as https://rest.fra-01.braze.eu),
 api_key with the permission users.track, audience (default: the sync's name), audiences_attribute.
-external_id has to be mapped. In mode update_only nobody is made who is not there.
+The row key is the user's external_id. In mode update_only nobody is made who is not there.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from reverse_etl.answers import body_of, fields_of, items_of
+from reverse_etl.answers import body_of, fields_beside_key, items_of
 from reverse_etl.destination import (
     Batch,
     Capabilities,
     Rate,
     RejectError,
+    RetryError,
     Row,
     RowAnswer,
 )
@@ -40,10 +42,10 @@ class Braze(HttpDestination):
         connection_keys=frozenset({"api_key", "base_url"}),
         optional_connection_keys=COMMON_KEYS - {"base_url"} | {"audience", "audiences_attribute"},
         secret_keys=frozenset({"api_key"}),
-        required_fields=frozenset({"external_id"}),
         reserved_fields=frozenset({"_update_existing_only", "braze_id", "user_alias"}),
         parallel=8,
         rate=Rate(3_000, 3.0),
+        changed_fields=True,
         cannot="cannot tell whether Braze applied what it accepted (it works on it later), and "
         "changes no subscription: map email_subscribe or push_subscribe for that",
     )
@@ -57,11 +59,11 @@ class Braze(HttpDestination):
         return [json_call("POST", "/users/track", {"attributes": attributes})]
 
     def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
-        answers = {
-            key: RowAnswer(remote_id=external_id)
-            for key, external_id in self.addresses(batch).items()
-        }
-        for error in items_of(body_of(response), "errors"):
+        body = body_of(response)
+        if "message" not in body:
+            raise RetryError("the answer is none of Braze's", code="bad_answer", maybe_applied=True)
+        answers = {}
+        for error in items_of(body, "errors"):
             number = error.get("index")
             if not isinstance(number, int) or not 0 <= number < len(batch.rows):
                 raise RejectError(
@@ -71,22 +73,10 @@ class Braze(HttpDestination):
             answers[batch.rows[number].key] = RowAnswer("invalid_attributes", told)
         return answers
 
-    def addresses(self, batch: Batch) -> Mapping[str, str]:
-        return {
-            row.key: str(fields_of(row)["external_id"])
-            for row in batch.rows
-            if row.operation == "upsert"
-        }
-
     def check(self) -> str:
         # an update of nobody: it needs the permission, and changes nothing
-        response = self._once(
-            json_call("POST", "/users/track", {"attributes": []}), dict(self.headers())
-        )
-        if response.status_code == httpx.codes.BAD_REQUEST:
-            return "the key may track users"
-        if error := self.trouble(response):
-            raise error
+        with contextlib.suppress(RejectError):
+            self.request(json_call("POST", "/users/track", {"attributes": []}))
         return "the key may track users"
 
     def reason(self, response: httpx.Response) -> str:
@@ -97,9 +87,10 @@ class Braze(HttpDestination):
         attribute = self.connection.get("audiences_attribute") or ATTRIBUTE
         if row.operation == "remove":
             return {
-                "external_id": row.remote_id or row.key,
+                "external_id": row.key,
                 "_update_existing_only": True,
                 attribute: {"remove": [name]},
             }
         existing = {"_update_existing_only": True} if batch.mode == "update_only" else {}
-        return fields_of(row) | existing | {attribute: {"add": [name]}}
+        fields = fields_beside_key(row, "external_id") | existing
+        return {"external_id": row.key} | fields | {attribute: {"add": [name]}}

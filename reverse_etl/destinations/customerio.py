@@ -6,9 +6,9 @@ Customer.io's Track API reference, and in its API overview: 100 requests a secon
 headers. EU accounts give base_url https://track-eu.customer.io.
 
 `connection`: site_id and api_key of the Track API; segment_id of a manual segment, or
-audience_field (an attribute that is true while a person is in the audience), or both. `id` has to
-be mapped: segments know people by it. Leaving is leaving the segment and the attribute false; the
-person stays. NULL empties an attribute.
+audience_field (an attribute that is true while a person is in the audience), or both. The row key
+is the person's id, by which segments know people. Leaving is leaving the segment and the attribute
+false; the person stays. NULL empties an attribute.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from reverse_etl.answers import body_of, fields_of, in_parts, is_removal, items_of
+from reverse_etl.answers import body_of, fields_beside_key, in_parts, is_removal, items_of
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
     Batch,
@@ -41,13 +41,13 @@ class CustomerIo(Conversation):
         connection_keys=frozenset({"site_id", "api_key"}),
         optional_connection_keys=COMMON_KEYS | {"segment_id", "audience_field"},
         secret_keys=frozenset({"api_key"}),
-        required_fields=frozenset({"id"}),
         reserved_fields=frozenset({"_update"}),
         max_bytes=500_000,
         row_overhead=200,
         parallel=8,
         rate=Rate(100, 1.0),
         one_operation=True,
+        changed_fields=True,
         cannot="cannot put people into a data-driven segment, and Customer.io works on what it "
         "accepted later, so what it drops then is not seen",
     )
@@ -82,13 +82,7 @@ class CustomerIo(Conversation):
         if self._segment:
             for call in self._segment_calls(batch, answers.keys()):
                 yield call
-        known = self.addresses(batch)
-        return {key: RowAnswer(remote_id=known[key]) for key in known} | answers
-
-    def addresses(self, batch: Batch) -> Mapping[str, str]:
-        return {
-            row.key: str(fields_of(row)["id"]) for row in batch.rows if row.operation == "upsert"
-        }
+        return answers
 
     def check(self) -> str:
         found = body_of(self.request(Call("GET", "/api/v1/accounts/region")))
@@ -97,18 +91,11 @@ class CustomerIo(Conversation):
     def reason(self, response: httpx.Response) -> str:
         return "; ".join(_said(error) for error in items_of(body_of(response), "errors"))
 
-    def _ids(self, batch: Batch) -> dict[str, str]:
-        return {row.key: row.remote_id or row.key for row in batch.rows} | dict(
-            self.addresses(batch)
-        )
-
     def _identify(self, batch: Batch) -> Call:
         leaving = is_removal(batch.rows)
-        ids = self._ids(batch)
         people = []
         for row in batch.rows:
-            given = {} if leaving else fields_of(row)
-            attributes = {name: value for name, value in given.items() if name != "id"}
+            attributes: dict[str, Any] = {} if leaving else fields_beside_key(row, "id")
             attributes |= {self._mark: not leaving} if self._mark else {}
             # who was deleted over there is not made anew to say that they have left
             attributes |= {"_update": True} if leaving else {}
@@ -116,7 +103,7 @@ class CustomerIo(Conversation):
                 {
                     "type": "person",
                     "action": "identify",
-                    "identifiers": {"id": ids[row.key]},
+                    "identifiers": {"id": row.key},
                     "attributes": attributes,
                 }
             )
@@ -124,7 +111,7 @@ class CustomerIo(Conversation):
 
     def _segment_calls(self, batch: Batch, without: Container[str]) -> list[Call]:
         verb = "remove_customers" if is_removal(batch.rows) else "add_customers"
-        ids = [identifier for key, identifier in self._ids(batch).items() if key not in without]
+        ids = [row.key for row in batch.rows if row.key not in without]
         return [
             json_call("POST", f"/api/v1/segments/{self._segment}/{verb}", {"ids": list(part)})
             for part in in_parts(ids, SEGMENT_ROWS)

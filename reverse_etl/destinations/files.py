@@ -81,11 +81,12 @@ class Files(Destination):
             name = self._name(batch)
             if any(folder.glob(f"date=*/{name}.json")):
                 return BatchAnswer()
-            day = folder / f"date={_today()}"
+            for half in folder.glob(f"date=*/.{name}*.part"):
+                half.unlink()
+            # a try that was killed may have left its file, and not yet its manifest
+            left = [path.parent for path in folder.glob(f"date=*/{name}")]
+            day = left[0] if left else folder / f"date={_today()}"
             day.mkdir(exist_ok=True)
-            # what a killed try left, with its file and not yet its manifest
-            for left in folder.glob(f"date=*/{name}"):
-                day = left.parent
             return BatchAnswer(bytes_sent=self._put(day, name, batch))
 
     def bodies(self, batch: Batch) -> Sequence[Body]:

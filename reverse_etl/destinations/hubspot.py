@@ -19,13 +19,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import httpx
 
 from reverse_etl.answers import (
-    address_of,
     body_of,
-    by_identity,
     fields_of,
-    has_own_id,
+    found_in,
     is_removal,
     items_of,
+    object_in,
     text_of,
 )
 from reverse_etl.conversation import Conversation, Steps
@@ -43,8 +42,12 @@ from reverse_etl.destination import (
 from reverse_etl.http import COMMON_KEYS, Call, json_call
 
 CONTACTS = "/crm/objects/2026-03/contacts"
+# no record id begins so
+BY_PROPERTY = "="
 READ = f"{CONTACTS}/batch/read"
 LISTS = "/crm/lists/2026-03"
+# the requests of a day are spent: an hour is a fair moment to look again
+SPENT_SECONDS = 3_600.0
 NOT_THERE = "OBJECT_NOT_FOUND"
 
 
@@ -61,6 +64,7 @@ class HubSpot(Conversation):
         parallel=4,
         rate=Rate(190, 10.0),
         one_operation=True,
+        changed_fields=True,
         cannot="cannot put people into a list that HubSpot fills itself (DYNAMIC), and does not set "
         "marketing status or subscriptions: map a property for that",
     )
@@ -84,8 +88,8 @@ class HubSpot(Conversation):
     def calls(self, batch: Batch) -> Sequence[Call]:
         if is_removal(batch.rows):
             return self._removals(batch.rows)
-        known = [row for row in batch.rows if has_own_id(row)]
-        new = [row for row in batch.rows if not has_own_id(row)]
+        known = [row for row in batch.rows if _has_record_id(row)]
+        new = [row for row in batch.rows if not _has_record_id(row)]
         return [self._update(known)] * bool(known) + [self._upsert(new)] * bool(new)
 
     def steps(self, batch: Batch) -> Steps:
@@ -96,27 +100,37 @@ class HubSpot(Conversation):
                 response = yield call
                 answers |= self._refused(response, rows)
                 if call.path == READ:
-                    found = items_of(body_of(response), "results")
-                    yield self._members(remove=[str(contact["id"]) for contact in found])
+                    found = found_in(response, "results")
+                    yield self._members(remove=[str(one["id"]) for one in found if one.get("id")])
             # who is not there any more has left
             return {key: told for key, told in answers.items() if told.error_code != NOT_THERE}
         for call in self.calls(batch):
             response = yield call
             answers |= self._accepted(response, rows) | self._refused(response, rows)
-        deleted = {key for key, told in answers.items() if told.error_code == NOT_THERE}
+        # an update that carries only what changed makes nobody: the next run sends it whole
+        deleted = [
+            row
+            for row in rows
+            if answers.get(row.key, RowAnswer()).error_code == NOT_THERE
+            and fields_of(row).keys() >= set(batch.field_names)
+        ]
         if deleted:
-            response = yield self._upsert([row for row in rows if row.key in deleted])
+            response = yield self._upsert(deleted)
             answers |= self._accepted(response, rows) | self._refused(response, rows)
-        ids = [told.remote_id for told in answers.values() if told.remote_id]
-        if self._list and ids:
-            yield self._members(add=ids)
+        keys = {told.remote_id: key for key, told in answers.items() if told.remote_id}
+        if self._list and keys:
+            added = body_of((yield self._members(add=[*keys])))
+            unlisted = RowAnswer("not_in_list", "HubSpot wrote this contact and did not list it")
+            answers |= {
+                keys[one]: unlisted for one in added.get("recordIdsMissing") or () if one in keys
+            }
         silent = RowAnswer("no_answer", "HubSpot's answer says nothing about this contact")
         return {row.key: answers.get(row.key, silent) for row in rows}
 
     def addresses(self, batch: Batch) -> Mapping[str, str]:
         """Record ids come with the answer only; until then a contact is known by its id property."""
         return {
-            row.key: row.remote_id or by_identity(self._identity(row))
+            row.key: row.remote_id or f"{BY_PROPERTY}{self._identity(row)}"
             for row in batch.rows
             if row.operation == "upsert"
         }
@@ -125,7 +139,7 @@ class HubSpot(Conversation):
         if not self._list:
             self.request(Call("GET", f"/crm/properties/2026-03/contacts/{self._mark}"))
             return f"the property {self._mark} is there"
-        found = self.request(Call("GET", f"{LISTS}/{self._list}")).json().get("list", {})
+        found = object_in(body_of(self.request(Call("GET", f"{LISTS}/{self._list}"))), "list")
         if found.get("processingType") not in {"MANUAL", "SNAPSHOT"}:
             raise StopError(
                 "connection.list_id is a list that HubSpot fills itself: make a static one",
@@ -137,7 +151,9 @@ class HubSpot(Conversation):
         error = super().trouble(response)
         if isinstance(error, RetryError) and error.after_seconds is None:
             interval = response.headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
-            if error.http_status == httpx.codes.TOO_MANY_REQUESTS and interval.isdigit():
+            if body_of(response).get("policyName") == "DAILY":
+                error.after_seconds = SPENT_SECONDS
+            elif error.http_status == httpx.codes.TOO_MANY_REQUESTS and interval.isdigit():
                 error.after_seconds = int(interval) / 1000
         return error
 
@@ -172,18 +188,18 @@ class HubSpot(Conversation):
         if self._mark:
             inputs = [
                 {
-                    "id": address_of(row),
-                    **({} if has_own_id(row) else {"idProperty": self._id_property}),
+                    "id": _address(row),
+                    **({} if _has_record_id(row) else {"idProperty": self._id_property}),
                     "objectWriteTraceId": row.key,
                     "properties": {self._mark: "false"},
                 }
                 for row in rows
             ]
             calls.append(json_call("POST", f"{CONTACTS}/batch/update", {"inputs": inputs}))
-        ids = [address_of(row) for row in rows if has_own_id(row)]
+        ids = [_address(row) for row in rows if _has_record_id(row)]
         if self._list and ids:
             calls.append(self._members(remove=ids))
-        if self._list and (unnamed := [row for row in rows if not has_own_id(row)]):
+        if self._list and (unnamed := [row for row in rows if not _has_record_id(row)]):
             calls.append(self._look_up(unnamed))
         return calls
 
@@ -193,7 +209,7 @@ class HubSpot(Conversation):
             READ,
             {
                 "idProperty": self._id_property,
-                "inputs": [{"id": address_of(row)} for row in rows],
+                "inputs": [{"id": _address(row)} for row in rows],
                 "properties": [],
                 "propertiesWithHistory": [],
             },
@@ -220,10 +236,12 @@ class HubSpot(Conversation):
         keys |= {row.remote_id: row.key for row in rows if row.remote_id}
         found = {}
         for contact in items_of(body_of(response), "results"):
-            identity = str(contact.get("properties", {}).get(self._id_property, "")).lower()
-            key = contact.get("objectWriteTraceId") or keys.get(contact["id"]) or keys.get(identity)
-            if key:
-                found[str(key)] = RowAnswer(remote_id=str(contact["id"]))
+            record_id = str(contact.get("id") or "")
+            shown = object_in(contact, "properties").get(self._id_property)
+            key = contact.get("objectWriteTraceId") or keys.get(record_id)
+            key = key or keys.get(str(shown).lower())
+            if key and record_id:
+                found[str(key)] = RowAnswer(remote_id=record_id)
         return found
 
     def _refused(self, response: httpx.Response, rows: Sequence[Row]) -> dict[str, RowAnswer]:
@@ -232,8 +250,8 @@ class HubSpot(Conversation):
         keys |= {row.remote_id: row.key for row in rows if row.remote_id}
         found: dict[str, RowAnswer] = {}
         for error in items_of(body_of(response), "errors"):
-            context = error.get("context") or {}
-            named = [*context.get("objectWriteTraceId", ()), *context.get("ids", ())]
+            context = object_in(error, "context")
+            named = [*(context.get("objectWriteTraceId") or ()), *(context.get("ids") or ())]
             told = RowAnswer(str(error.get("category") or "error"), str(error.get("message") or ""))
             mine = [keys[name] for name in named if name in keys]
             if not mine and told.error_code != NOT_THERE:
@@ -242,3 +260,12 @@ class HubSpot(Conversation):
                 )
             found |= dict.fromkeys(mine, told)
         return found
+
+
+def _has_record_id(row: Row) -> bool:
+    return bool(row.remote_id) and not str(row.remote_id).startswith(BY_PROPERTY)
+
+
+def _address(row: Row) -> str:
+    """The record id, or the value of the id property where no id was ever answered."""
+    return (row.remote_id or row.key).removeprefix(BY_PROPERTY)

@@ -8,8 +8,8 @@ unsubscribe would silence a person everywhere. Read in Klaviyo's API reference, 
 "Bulk Import Profiles", "Get Profiles", "Remove Profiles from List", "Rate limits" (10 a second and
 150 a minute for these endpoints).
 
-`connection`: api_key (scopes lists and profiles, read and write), list_id. external_id has to be
-mapped, to the sync's row key usually: it is what tells people apart when their address changes.
+`connection`: api_key (scopes lists and profiles, read and write), list_id. The row key is the
+profile's external_id, so a changed address changes the profile instead of making a second one.
 Klaviyo's own attributes and those of a location go where they belong, everything else becomes a
 custom property; NULL takes a custom property away, and leaves the others as they were.
 """
@@ -20,7 +20,15 @@ from urllib.parse import urlencode
 
 import httpx
 
-from reverse_etl.answers import body_of, fields_of, in_parts, is_removal, items_of
+from reverse_etl.answers import (
+    body_of,
+    fields_beside_key,
+    found_in,
+    in_parts,
+    is_removal,
+    items_of,
+    object_in,
+)
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
     Batch,
@@ -40,7 +48,6 @@ ATTRIBUTES = frozenset(
     {
         "email",
         "phone_number",
-        "external_id",
         "first_name",
         "last_name",
         "organization",
@@ -79,7 +86,6 @@ class Klaviyo(Conversation):
         connection_keys=frozenset({"api_key", "list_id"}),
         optional_connection_keys=COMMON_KEYS,
         secret_keys=frozenset({"api_key"}),
-        required_fields=frozenset({"external_id"}),
         one_of_fields=frozenset({"email", "phone_number"}),
         max_bytes=5_000_000,
         row_overhead=250,
@@ -102,16 +108,16 @@ class Klaviyo(Conversation):
 
     def calls(self, batch: Batch) -> Sequence[Call]:
         if is_removal(batch.rows):
-            return [_look_up(part) for part in in_parts(_external_ids(batch.rows), LOOKED_UP)]
+            return [_look_up(part) for part in in_parts([row.key for row in batch.rows], LOOKED_UP)]
         return [self._import(batch.rows)]
 
     def steps(self, batch: Batch) -> Steps:
         found: list[str] = []
         for call in self.calls(batch):
-            body = body_of((yield call))
+            response = yield call
             if not is_removal(batch.rows):
-                return Job(_job(body)["id"], JOB_SECONDS)
-            found += [str(profile["id"]) for profile in items_of(body, "data")]
+                return Job(_job(body_of(response))["id"], JOB_SECONDS)
+            found += [str(one["id"]) for one in found_in(response, "data") if one.get("id")]
         for ids in in_parts(found, REMOVED_AT_ONCE):
             yield _call("DELETE", self._members, {"data": [_reference("profile", i) for i in ids]})
         return {}
@@ -128,16 +134,9 @@ class Klaviyo(Conversation):
         answer = self.talk(self._errors(batch, job_id, int(job.get("failed_count") or 0)))
         return answer if isinstance(answer, BatchAnswer) else None
 
-    def addresses(self, batch: Batch) -> Mapping[str, str]:
-        return {
-            row.key: str(fields_of(row)["external_id"])
-            for row in batch.rows
-            if row.operation == "upsert"
-        }
-
     def check(self) -> str:
         found = body_of(self.request(Call("GET", f"/api/lists/{self.connection['list_id']}")))
-        name = found.get("data", {}).get("attributes", {}).get("name")
+        name = object_in(object_in(found, "data"), "attributes").get("name")
         return f"the list {name} is there"
 
     def reason(self, response: httpx.Response) -> str:
@@ -163,24 +162,24 @@ class Klaviyo(Conversation):
         )
 
     def _errors(self, batch: Batch, job_id: str, count: int) -> Steps:
-        """What a job refused, by row key; the others are known by their external id from now on."""
-        known = self.addresses(batch)
-        keys = {external_id: key for key, external_id in known.items()}
-        answers = {key: RowAnswer(remote_id=external_id) for key, external_id in known.items()}
+        """What a job refused, by row key."""
+        keys = {row.key for row in batch.rows}
+        answers: dict[str, RowAnswer] = {}
         page = f"{JOBS}/{job_id}/import-errors?{urlencode({'page[size]': 100})}" if count else ""
         while page:
             body = body_of((yield Call("GET", page)))
             for item in items_of(body, "data"):
-                error = item.get("attributes") or {}
-                key = keys.get(_refused_id(error)) or _pointed_at(error, batch.rows)
+                error = object_in(item, "attributes")
+                quoted = _refused_id(error)
+                key = quoted if quoted in keys else _pointed_at(error, batch.rows)
                 if key is None:
                     raise RejectError(
                         "Klaviyo refused a profile and did not say which", code="unnamed_error"
                     )
                 answers[key] = RowAnswer(str(error.get("code") or "error"), _said(error))
-            following = (body.get("links") or {}).get("next")
+            following = str(object_in(body, "links").get("next") or "")
             # only on the same host: the login travels with it
-            page = following if following and following.startswith(self._base) else ""
+            page = following if following.startswith(f"{self._base}/") else ""
         return answers
 
 
@@ -202,11 +201,11 @@ def _reference(kind: str, identifier: str) -> dict[str, str]:
 
 
 def _profile(row: Row) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] = {"external_id": row.key}
     location: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     unset = []
-    for name, value in fields_of(row).items():
+    for name, value in fields_beside_key(row, "external_id").items():
         place = attributes if name in ATTRIBUTES else location if name in LOCATION else properties
         if value is not None:
             place[name] = value
@@ -216,10 +215,6 @@ def _profile(row: Row) -> dict[str, Any]:
     attributes |= {"properties": properties} if properties else {}
     taken_away = {"meta": {"patch_properties": {"unset": unset}}} if unset else {}
     return {"type": "profile", "attributes": attributes} | taken_away
-
-
-def _external_ids(rows: Iterable[Row]) -> list[str]:
-    return [row.remote_id or row.key for row in rows]
 
 
 def _look_up(external_ids: Iterable[str]) -> Call:
@@ -234,14 +229,14 @@ def _look_up(external_ids: Iterable[str]) -> Call:
 
 def _refused_id(error: Mapping[str, Any]) -> str:
     """The external id in what Klaviyo quotes of a refused profile."""
-    payload = error.get("original_payload")
-    quoted = payload.get("attributes", payload) if isinstance(payload, dict) else {}
+    payload = object_in(error, "original_payload")
+    quoted = object_in(payload, "attributes") or payload
     return str(quoted.get("external_id") or "")
 
 
 def _pointed_at(error: Mapping[str, Any], rows: Sequence[Row]) -> str | None:
     """The row that a pointer such as /data/attributes/profiles/data/3/attributes/email names."""
-    parts = str((error.get("source") or {}).get("pointer") or "").split("/")
+    parts = str(object_in(error, "source").get("pointer") or "").split("/")
     number = next((int(part) for part in parts if part.isdigit()), len(rows))
     return rows[number].key if number < len(rows) else None
 

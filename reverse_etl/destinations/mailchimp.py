@@ -146,11 +146,16 @@ class Mailchimp(Conversation):
         }
 
     def _taken(self, batch: Batch, response: httpx.Response) -> dict[str, RowAnswer]:
+        body = body_of(response)
+        if not body.keys() & {"new_members", "updated_members", "errors"}:
+            raise RetryError(
+                "the answer is none of Mailchimp's", code="bad_answer", maybe_applied=True
+            )
         answers = {
             key: RowAnswer(remote_id=member) for key, member in self.addresses(batch).items()
         }
         keys = {told.remote_id: key for key, told in answers.items()}
-        for error in items_of(body_of(response), "errors"):
+        for error in items_of(body, "errors"):
             key = keys.get(_member_id(str(error.get("email_address") or "")))
             if key is None:
                 raise RejectError(

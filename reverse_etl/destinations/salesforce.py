@@ -8,10 +8,10 @@ sf__Error; #N/A empties a field) and its help pages on the OAuth client-credenti
 refresh-token flows.
 
 `connection`: instance_url (My Domain), client_id, client_secret and, where the flow is that one,
-refresh_token; object (default Contact); id_field, an external id field (its value is the row key
-unless it is mapped); what leaving means: audience_field, a checkbox that is true while a record is
-in the audience, or on_removal: delete, which deletes the record, or both; api: composite (default)
-or bulk, which pays from some 2,000 rows (then set batch_rows to 10,000); api_version.
+refresh_token; object (default Contact); id_field, an external id field, which gets the
+row key; what leaving means: audience_field, a checkbox that is true while a record is in the
+audience, or on_removal: delete, which deletes the record; api: composite (default) or bulk, which
+pays from some 2,000 rows (then set batch_rows to 10,000); api_version.
 """
 
 import threading
@@ -23,11 +23,9 @@ import httpx
 
 from reverse_etl import salesforce_bulk
 from reverse_etl.answers import (
-    address_of,
     body_of,
-    by_identity,
-    fields_of,
-    has_own_id,
+    fields_beside_key,
+    found_in,
     in_parts,
     is_removal,
     items_of,
@@ -67,6 +65,7 @@ class Salesforce(Conversation):
         reserved_fields=frozenset({"Id", "attributes"}),
         parallel=4,
         one_operation=True,
+        changed_fields=True,
         cannot="cannot write a record by another object's external id, and the fields of a batch are "
         "those of one object",
     )
@@ -107,8 +106,8 @@ class Salesforce(Conversation):
 
     def calls(self, batch: Batch) -> Sequence[Call]:
         if is_removal(batch.rows):
-            unnamed = [row for row in batch.rows if not has_own_id(row)]
-            named = [str(row.remote_id) for row in batch.rows if has_own_id(row)]
+            unnamed = [row for row in batch.rows if not row.remote_id]
+            named = [str(row.remote_id) for row in batch.rows if row.remote_id]
             asked = [self._look_up(part) for part in in_parts(unnamed, LOOKED_UP)]
             return asked + self._leaving(named)
         if self._is_bulk:
@@ -153,18 +152,10 @@ class Salesforce(Conversation):
             known = {str(row.remote_id): row.key for row in batch.rows}
             steps = salesforce_bulk.left(f"{self._jobs}/{job_id}", known)
         else:
-            known = {self._identity(row): row.key for row in batch.rows}
+            known = {row.key: row.key for row in batch.rows}
             steps = salesforce_bulk.written(f"{self._jobs}/{job_id}", known, self._id_field)
         answer = self.talk(steps)
         return answer if isinstance(answer, BatchAnswer) else None
-
-    def addresses(self, batch: Batch) -> Mapping[str, str]:
-        """Record ids come with the answer only; until then a record is known by its id field."""
-        return {
-            row.key: row.remote_id or by_identity(self._identity(row))
-            for row in batch.rows
-            if row.operation == "upsert"
-        }
 
     def check(self) -> str:
         path = f"{self._data}/sobjects/{self._object}/describe"
@@ -230,12 +221,10 @@ class Salesforce(Conversation):
         self._token = str(token)
 
     def _remove(self, rows: Sequence[Row]) -> Steps:
-        keys = {str(row.remote_id): row.key for row in rows if has_own_id(row)}
-        by_identity = {address_of(row): row.key for row in rows}
-        for part in in_parts([row for row in rows if not has_own_id(row)], LOOKED_UP):
-            for record in items_of(body_of((yield self._look_up(part))), "records"):
-                key = by_identity.get(str(record.get(self._id_field)), "")
-                keys[str(record["Id"])] = key
+        keys = {str(row.remote_id): row.key for row in rows if row.remote_id}
+        for part in in_parts([row for row in rows if not row.remote_id], LOOKED_UP):
+            for record in found_in((yield self._look_up(part)), "records"):
+                keys[str(record.get("Id"))] = str(record.get(self._id_field))
         if self._is_bulk and keys:
             return (yield from salesforce_bulk.begin(self._leaving(list(keys))))
         answers: dict[str, RowAnswer] = {}
@@ -270,7 +259,7 @@ class Salesforce(Conversation):
         ]
 
     def _look_up(self, rows: Iterable[Row]) -> Call:
-        quoted = ",".join(soql_text(address_of(row)) for row in rows)
+        quoted = ",".join(soql_text(row.key) for row in rows)
         query = (
             f"SELECT Id, {self._id_field} FROM {self._object} WHERE {self._id_field} IN ({quoted})"
         )
@@ -278,7 +267,4 @@ class Salesforce(Conversation):
 
     def _record(self, row: Row) -> dict[str, Any]:
         marked = {self._mark: True} if self._mark else {}
-        return fields_of(row) | {self._id_field: self._identity(row)} | marked
-
-    def _identity(self, row: Row) -> str:
-        return str(fields_of(row).get(self._id_field) or row.key)
+        return fields_beside_key(row, self._id_field) | {self._id_field: row.key} | marked

@@ -47,6 +47,10 @@ class SftpCsv(Destination):
         ),
         secret_keys=frozenset({"password"}),
         reserved_fields=frozenset({"operation", "key"}),
+        cannot=(
+            "Files are not taken back: a removal is a row in a later file, and what earlier files "
+            "say of somebody stays until they are deleted."
+        ),
     )
 
     def __init__(self, connection: Mapping[str, str]) -> None:

@@ -4,12 +4,13 @@
 `PUT /api/v2/users/update_many?external_ids=` unchecks the box of who leaves, also as a job;
 `GET /api/v2/job_statuses/{id}` says what became of each (jobs are forgotten after an hour). Read
 in Zendesk's API reference: "Users", "Job Statuses", "Rate limits" (200 requests a minute on the
-smallest plan, Retry-After). That an error names its user by its place is from users' reports.
+smallest plan, Retry-After). That an error names its user by its place is from users' reports. An
+account has to be allowed bulk user imports by Zendesk's support; a 403 says that it is not.
 
 `connection`: base_url (https://<subdomain>.zendesk.com), email and api_token of an agent,
-audience_field (the key of a checkbox user field). external_id and name have to be mapped. email,
-phone and the other properties of a user go where they belong, every other field is a user field
-by its key. Nobody gets a mail for being made. The user stays who leaves.
+audience_field (the key of a checkbox user field). The row key is the user's external_id; name has
+to be mapped. email, phone and the other properties of a user go where they belong, every other
+field is a user field by its key. Nobody gets a mail for being made. Who leaves stays a user.
 """
 
 import base64
@@ -19,7 +20,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from reverse_etl.answers import body_of, fields_of, is_removal, items_of
+from reverse_etl.answers import body_of, fields_beside_key, is_removal, items_of, object_in
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
     Batch,
@@ -40,7 +41,6 @@ OF_A_USER = frozenset(
         "name",
         "email",
         "phone",
-        "external_id",
         "alias",
         "details",
         "notes",
@@ -61,7 +61,7 @@ class Zendesk(Conversation):
         connection_keys=frozenset({"base_url", "email", "api_token", "audience_field"}),
         optional_connection_keys=COMMON_KEYS - {"base_url"},
         secret_keys=frozenset({"api_token"}),
-        required_fields=frozenset({"external_id", "name"}),
+        required_fields=frozenset({"name"}),
         parallel=4,
         rate=Rate(200, 60.0),
         one_operation=True,
@@ -75,8 +75,13 @@ class Zendesk(Conversation):
         return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
 
     def calls(self, batch: Batch) -> Sequence[Call]:
+        if any("," in row.key for row in batch.rows):
+            raise RejectError(
+                "the row key has a comma, and Zendesk takes external ids in a list with commas",
+                code="comma_in_key",
+            )
         if is_removal(batch.rows):
-            asked = urlencode({"external_ids": ",".join(_external_ids(batch.rows))})
+            asked = urlencode({"external_ids": ",".join(row.key for row in batch.rows)})
             left = {"user": {"user_fields": {self.connection["audience_field"]: False}}}
             return [json_call("PUT", f"{USERS}/update_many?{asked}", left)]
         users = [self._user(row) for row in batch.rows]
@@ -94,23 +99,14 @@ class Zendesk(Conversation):
             raise RejectError(
                 f"Zendesk ended the job as {job.get('status')}", code=f"job_{job.get('status')}"
             )
-        known = self.addresses(batch)
-        answers = {key: RowAnswer(remote_id=known[key]) for key in known}
         refused = dict(_refused(batch.rows, items_of(job, "results")))
         if is_removal(batch.rows):
             # who is not there any more has left
             refused = {k: told for k, told in refused.items() if "notfound" not in _code(told)}
-        return BatchAnswer(200, rows=answers | refused)
-
-    def addresses(self, batch: Batch) -> Mapping[str, str]:
-        return {
-            row.key: str(fields_of(row)["external_id"])
-            for row in batch.rows
-            if row.operation == "upsert"
-        }
+        return BatchAnswer(200, rows=refused)
 
     def check(self) -> str:
-        me = body_of(self.request(Call("GET", f"{USERS}/me"))).get("user") or {}
+        me = object_in(body_of(self.request(Call("GET", f"{USERS}/me"))), "user")
         if me.get("role") not in {"admin", "agent"}:
             return "the login is right, but it is no agent's: users cannot be written with it"
         return f"the login is that of an {me['role']}"
@@ -120,27 +116,20 @@ class Zendesk(Conversation):
         return str(body.get("description") or body.get("error") or "")
 
     def _user(self, row: Row) -> dict[str, Any]:
-        fields = fields_of(row)
-        own = {name: value for name, value in fields.items() if name in OF_A_USER}
+        fields = fields_beside_key(row, "external_id")
+        own = {name: fields[name] for name in fields if name in OF_A_USER}
+        if own.get("email") is None:
+            own.pop("email", None)  # an address is never taken away
         others = {name: value for name, value in fields.items() if name not in OF_A_USER}
         marked = others | {self.connection["audience_field"]: True}
-        return own | {"user_fields": marked, "skip_verify_email": True}
+        return {"external_id": row.key} | own | {"user_fields": marked, "skip_verify_email": True}
 
 
 def _job(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    job = body.get("job_status")
-    if not isinstance(job, dict) or "id" not in job:
+    job = object_in(body, "job_status")
+    if "id" not in job:
         raise RetryError("Zendesk's answer names no job", code="no_job", maybe_applied=True)
     return job
-
-
-def _external_ids(rows: Sequence[Row]) -> list[str]:
-    return [
-        str(fields_of(row)["external_id"])
-        if row.operation == "upsert"
-        else row.remote_id or row.key
-        for row in rows
-    ]
 
 
 def _code(told: RowAnswer) -> str:
@@ -151,11 +140,11 @@ def _refused(
     rows: Sequence[Row], results: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, RowAnswer]]:
     """What failed, by row key; RejectError where Zendesk does not say who it was."""
-    keys = dict(zip(_external_ids(rows), [row.key for row in rows], strict=True))
+    keys = {row.key for row in rows}
     for place, result in enumerate(results):
         if not (result.get("error") or result.get("errors") or result.get("status") == "Failed"):
             continue
-        named = keys.get(str(result.get("external_id")))
+        named = str(result["external_id"]) if result.get("external_id") in keys else None
         number = result.get("index", place if len(results) == len(rows) else None)
         if named is None and isinstance(number, int) and 0 <= number < len(rows):
             named = rows[number].key

@@ -149,6 +149,7 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     complaint: Callable[[dict[str, Any]], str] = lambda _: "no good"
+    code: str = "bad"
     seconds: float = 0.0
     applied: set[str] = field(default_factory=set)
 
@@ -224,7 +225,13 @@ def receiver() -> Iterator[Receiver]:
                 self.send_header("Retry-After", wait)
             bad = [row for row in rows if row["key"] in state.bad_keys]
             results = [
-                {"key": row["key"], "status": "error", "error": state.complaint(row)} for row in bad
+                {
+                    "key": row["key"],
+                    "status": "error",
+                    "code": state.code,
+                    "error": state.complaint(row),
+                }
+                for row in bad
             ]
             body = json.dumps({"results": results} if order == "rows" else {}).encode()
             self.send_header("Content-Length", str(len(body)))

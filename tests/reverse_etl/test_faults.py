@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -136,6 +137,55 @@ def test_unreachable_is_incomplete_and_names_the_key_but_not_the_address(
     assert_complete(run, receiver, 10)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        ["429", "429:0.05", "500", "500 after", "ok", "reset", "503"],
+        ["reset"] * 3 + ["ok", "500 after", "429", "500 after", "ok", "ok", "reset"],
+        ["rows", "429:0.1", "rows", "500", "reset", "rows", "rows", "rows", "rows", "rows"],
+    ],
+)
+def test_many_troubles_at_once_lose_nothing_and_repeat_only_what_was_not_answered(
+    run: Runner, warehouse: Warehouse, receiver: Receiver, script: list[str]
+) -> None:
+    for number in range(60):
+        warehouse.add(f"c{number:02}")
+    receiver.script = list(script)
+    sync = run.sync(parallel=4, batch_rows=5)
+    for _ in range(4):
+        result = run(sync)
+        if result.status == "succeeded":
+            break
+    assert (result.status, result.rows_added) == ("succeeded", 60)
+    unanswered = sum(order not in {"ok", "rows"} for order in script)
+    assert len(keys_of_repeats(receiver)) == unanswered
+    assert run.rows("SELECT count(*) FROM sync_log WHERE status = 'ok'") == [(60,)]
+    assert_complete(run, receiver, 60)
+
+
+def test_an_interrupted_run_is_finished_without_planning_anything_new(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.script = ["ok", "500 after", "500", "500", "401"]
+    assert run().status == "incomplete"
+    in_ledger = str(run.rows("SELECT payload FROM planned_rows"))
+    assert "c2@example.com" in in_ledger  # in flight
+    assert "c9@example.com" not in in_ledger  # only their keys are kept
+    ten.add("c99")
+    ten.people["c9"]["first_name"] = "Changed"
+    ten.people["c8"]["consent"] = "withdrawn"
+    resumed = run(resume=True)
+    assert (resumed.status, resumed.is_resumed, resumed.rows_pending) == ("succeeded", True, 0)
+    assert resumed.rows_added == 9
+    assert "c99" not in receiver.members
+    assert "c8" not in receiver.members
+    # what is sent late is what is right by then
+    assert receiver.members["c9"]["name"] == "Changed"
+    nothing = run(resume=True)
+    assert (nothing.status, nothing.requests, nothing.sync_run_id) == ("succeeded", 0, "")
+    assert run().rows_added == 1
+
+
 @pytest.mark.parametrize(("status", "key"), [("401", "secret"), ("404", "url"), ("301", "url")])
 def test_what_a_person_must_change_stops_at_once(
     run: Runner, ten: Warehouse, receiver: Receiver, status: str, key: str
@@ -209,6 +259,53 @@ def test_killed_in_the_middle_and_run_again(
     assert run.rows("SELECT count(*) FROM sync_runs") == [(1,)]
     assert run.rows("FROM planned_rows") == []
     assert_complete(run, receiver, 10)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_random_moments_with_several_batches_under_way(
+    run: Runner, warehouse: Warehouse, receiver: Receiver, seed: int
+) -> None:
+    """The seed is in the test's name; a failure shows the moments as well."""
+    for number in range(120):
+        warehouse.add(f"c{number:03}", consent="granted" if number % 10 else "denied")
+    receiver.always, receiver.seconds = "slow", 0.05
+    code = CHILD.replace("Runner.sync()", "Runner.sync(parallel=4)").format(
+        tests=str(Path(__file__).parent), published=str(warehouse.publish()), ledger=str(run.ledger)
+    )
+    moments = [random.Random(seed * 10 + kill).uniform(0.0, 0.9) for kill in range(2)]
+    for moment in moments:
+        sent = len(receiver.requests)
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | run.env | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        ) as child:
+            deadline = time.monotonic() + 30
+            while len(receiver.requests) <= sent and time.monotonic() < deadline:
+                time.sleep(0.005)
+            time.sleep(moment)
+            child.send_signal(signal.SIGKILL)
+            child.wait(timeout=10)
+        time.sleep(0.1)
+    receiver.always = "ok"
+    sync = run.sync(parallel=4)
+    result = run(sync)
+    assert result.status == "succeeded", moments
+    # at most the four batches under way, of each kill, came twice, and they are the same
+    repeats = keys_of_repeats(receiver)
+    assert len(repeats) <= 4 * len(moments), moments
+    bodies: dict[str, bytes] = {}
+    for request in receiver.requests:
+        assert bodies.setdefault(request.key, request.raw) == request.raw
+    assert len(receiver.members) == 108
+    assert result.is_resumed == (result.rows_added == 108) or result.sync_run_id == ""
+    log = "SELECT count(*), count(DISTINCT row_key) FROM sync_log WHERE status = 'ok'"
+    assert run.rows(log) == [(108, 108)], moments
+    states = "SELECT count(*) FROM sync_state WHERE status = 'synced' AND is_held"
+    assert run.rows(states) == [(108,)]
+    totals = "SELECT sum(rows_added), sum(rows_suppressed), sum(rows_planned) FROM sync_runs"
+    assert run.rows(totals) == [(108, 12, 120)], moments
+    assert run.rows("FROM planned_rows") == []
+    assert run(sync).requests == 0
 
 
 def test_killed_before_anything_was_sent(run: Runner, ten: Warehouse, receiver: Receiver) -> None:

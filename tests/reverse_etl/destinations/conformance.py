@@ -216,7 +216,7 @@ class Books:
                 json.dumps(people[n], ensure_ascii=False, separators=(",", ":"))
                 if isinstance(people, Mapping)
                 else "{}",
-                self.remote_ids.get(self.case.key(n)),
+                self.remote_ids.get(self.case.key(n)) or None,
                 self.case.key(n) not in self.held,
             )
             for n in people

@@ -43,7 +43,11 @@ class Workspace(Vendor):
 
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            key: {name: value for name, value in user.items() if name != "mainstem_audiences"}
+            key: {
+                name: value
+                for name, value in user.items()
+                if name not in {"mainstem_audiences", "external_id"}
+            }
             for key, user in self.users.items()
             if "audience_to_vendor" in user["mainstem_audiences"]
         }
@@ -51,7 +55,6 @@ class Workspace(Vendor):
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "external_id": f"crm-{n}",
         "email": f"person{n}@example.com",
         "first_name": f"Zoë-{n}",
         "cart_value": 10.5 + n,
@@ -66,7 +69,6 @@ CASE = Case(
     person,
     {"first_name": "Noor"},
     {"email": "no address"},
-    known_by="external_id",
     login_key="api_key",
     told_to_wait=({"X-RateLimit-Reset": "{moment}"}, 30.0),
     specs=(Spec("braze/braze-openapi.yml"),),
@@ -76,13 +78,13 @@ CASES = [CASE]
 
 def test_audiences_share_one_attribute() -> None:
     workspace = Workspace()
-    workspace.users["crm-1"] = {"mainstem_audiences": ["another"]}
+    workspace.users["cus_1"] = {"mainstem_audiences": ["another"]}
     with serve(workspace) as address, CASE.destination(address) as destination:
         books = Books(CASE, destination)
         books.add({1: person(1)})
-        assert workspace.users["crm-1"]["mainstem_audiences"] == ["another", "audience_to_vendor"]
+        assert workspace.users["cus_1"]["mainstem_audiences"] == ["another", "audience_to_vendor"]
         books.remove([1])
-    assert workspace.users["crm-1"]["mainstem_audiences"] == ["another"]
+    assert workspace.users["cus_1"]["mainstem_audiences"] == ["another"]
 
 
 def test_removing_or_only_updating_makes_nobody() -> None:

@@ -50,13 +50,13 @@ class Workspace(Vendor):
         return Response(207, {"errors": errors}) if errors else Response(200, {})
 
     def members(self) -> dict[str, dict[str, Any]]:
-        return {key: {"id": key} | self.people[key] for key in self.segment & self.people.keys()}
+        return {key: self.people[key] for key in self.segment & self.people.keys()}
 
 
 class Marked(Workspace):
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            key: {"id": key} | {name: v for name, v in one.items() if name != "in_carts"}
+            key: {name: v for name, v in one.items() if name != "in_carts"}
             for key, one in self.people.items()
             if one.get("in_carts") is True
         }
@@ -64,7 +64,6 @@ class Marked(Workspace):
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "id": f"crm-{n}",
         "email": f"person{n}@example.com",
         "first_name": f"Zoë-{n}",
         "cart_value": 10.5 + n,
@@ -80,7 +79,6 @@ def case(name: str, vendor: type[Workspace], connection: dict[str, str]) -> Case
         person,
         {"first_name": "Noor"},
         {"email": "no address"},
-        known_by="id",
         login_key="api_key",
         told_to_wait=({}, None),
         specs=(Spec("customerio/track.openapi.json"),),
@@ -96,7 +94,7 @@ def test_who_was_refused_is_not_put_into_the_segment() -> None:
     workspace = Workspace()
     with serve(workspace) as address, IN_SEGMENT.destination(address) as destination:
         Books(IN_SEGMENT, destination).add({1: person(1), 2: person(2) | {"email": "no address"}})
-    assert workspace.segment == {"crm-1"}
+    assert workspace.segment == {"cus_1"}
 
 
 def test_leaving_makes_nobody() -> None:

@@ -71,7 +71,9 @@ def test_a_try_that_was_killed_before_its_manifest_is_finished_in_its_place(root
     day = root / "people" / "date=2020-01-01"
     day.mkdir(parents=True)
     (day / "r1__00001.parquet").write_text("half")
-    (day / ".r1__00001.parquet.part").write_text("half")
+    for older in (day, root / "people" / "date=2019-12-31"):
+        older.mkdir(exist_ok=True)
+        (older / ".r1__00001.parquet.part").write_text("half")
     to.send(batch(1, put("c1")))
     assert files(root, "*.parquet") == ["people/date=2020-01-01/r1__00001.parquet"]
     assert files(root, ".*") == []

@@ -7,7 +7,7 @@ import pytest
 from conformance import SECRET, Books, Case, Request, Response, Spec, Vendor, serve
 
 from reverse_etl.answers import text_of
-from reverse_etl.destination import StopError
+from reverse_etl.destination import RetryError, StopError
 from reverse_etl.destinations.hubspot import HubSpot
 
 
@@ -54,7 +54,7 @@ class Portal(Vendor):
             assert all(isinstance(value, str) for value in properties.values())
             problem = None
             if "not a number" in properties.values():
-                problem = ("VALIDATION_ERROR", f"{properties['email']} has a bad cart_value")
+                problem = ("VALIDATION_ERROR", f"{properties['email']} has a bad firstname")
             elif found is None and verb != "upsert":
                 errors.append({"category": "OBJECT_NOT_FOUND", "context": {"ids": [one["id"]]}})
                 continue
@@ -120,7 +120,7 @@ LISTED = Case(
     {"access_token": SECRET, "list_id": "42"},
     person,
     {"firstname": "Noor"},
-    {"cart_value": "not a number"},
+    {"firstname": "not a number"},
     known_by="email",
     shown=shown,
     told_to_wait=({"X-HubSpot-RateLimit-Interval-Milliseconds": "10000"}, 10.0),
@@ -133,7 +133,7 @@ MARKED = Case(
     {"access_token": SECRET, "audience_field": "in_carts"},
     person,
     {"firstname": "Noor"},
-    {"cart_value": "not a number"},
+    {"firstname": "not a number"},
     known_by="email",
     shown=shown,
     specs=SPECS,
@@ -190,3 +190,27 @@ def test_a_list_that_hubspot_fills_itself_is_refused_by_the_check() -> None:
 def test_it_has_to_be_told_who_is_in_the_audience() -> None:
     with pytest.raises(StopError, match=r"connection\.list_id .* connection\.audience_field"):
         HubSpot({"access_token": SECRET})
+
+
+def test_an_update_of_changed_properties_makes_no_half_contact() -> None:
+    portal = Portal()
+    with serve(portal) as address, LISTED.destination(address) as destination:
+        books = Books(LISTED, destination)
+        books.add({1: person(1)})
+        portal.contacts.clear()
+        portal.listed.clear()
+        books.add({1: {"firstname": "Noor"}})
+        assert books.errors["cus_1"].error_code == "OBJECT_NOT_FOUND"
+        assert portal.contacts == {}
+        # the next run sends a refused row whole
+        books.add({1: person(1)})
+    assert portal.members().keys() == {"Person1@example.com"}
+
+
+def test_the_requests_of_a_day_that_are_spent_end_the_run() -> None:
+    portal = Portal()
+    portal.script = [Response(429, {"policyName": "DAILY"})]
+    with serve(portal) as address, LISTED.destination(address) as destination:
+        with pytest.raises(RetryError) as caught:
+            Books(LISTED, destination).add({1: person(1)})
+        assert caught.value.after_seconds == 3600

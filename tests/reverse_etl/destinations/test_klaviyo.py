@@ -4,8 +4,10 @@ import json
 import re
 from typing import Any
 
+import pytest
 from conformance import SECRET, Books, Case, Request, Response, Spec, Vendor, serve
 
+from reverse_etl.destination import RejectError, StopError
 from reverse_etl.destinations.klaviyo import Klaviyo
 
 
@@ -93,12 +95,12 @@ class Account(Vendor):
         return {"data": {"id": f"job{number}", "attributes": attributes}}
 
     def members(self) -> dict[str, dict[str, Any]]:
-        return {self.profiles[i]["external_id"]: self.profiles[i] for i in self.listed}
+        listed = [dict(self.profiles[i]) for i in self.listed]
+        return {profile.pop("external_id"): profile for profile in listed}
 
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "external_id": f'crm "{n}"',
         "email": f"person{n}@example.com",
         "phone_number": f"+49301234567{n}",
         "first_name": f"Zoë-{n}",
@@ -108,8 +110,12 @@ def person(n: int) -> dict[str, Any]:
     }
 
 
+def key(n: int) -> str:
+    return f'cus "{n}"'
+
+
 def shown(fields: dict[str, Any]) -> dict[str, Any]:
-    own = {k: fields[k] for k in ("external_id", "email", "phone_number", "first_name")}
+    own = {k: fields[k] for k in ("email", "phone_number", "first_name")}
     custom = {k: fields[k] for k in ("cart_value", "tags")}
     return own | {"location": {"city": fields["city"]}, "properties": custom}
 
@@ -122,9 +128,9 @@ CASE = Case(
     person,
     {"first_name": "Noor"},
     {"phone_number": "call me"},
-    known_by="external_id",
     shown=shown,
     login_key="api_key",
+    key=key,
     specs=(Spec("klaviyo/stable.json"),),
 )
 CASES = [CASE]
@@ -138,7 +144,7 @@ def test_a_job_names_what_it_refused_by_place_where_it_quotes_nothing() -> None:
         bad = {"phone_number": "call me"}
         books.add({n: person(n) | (bad if n in {1, 3} else {}) for n in range(4)})
     assert {key: told.error for key, told in books.errors.items()} == dict.fromkeys(
-        ("cus_1", "cus_3"), "call me is no phone number"
+        (key(1), key(3)), "call me is no phone number"
     )
     assert len(account.members()) == 2
 
@@ -158,3 +164,24 @@ def test_leaving_unsubscribes_nobody_and_null_takes_a_property_away() -> None:
     assert account.members() == {}
     assert len(account.profiles) == 1
     assert not [request.path for request in account.requests if "subscription" in request.path]
+
+
+def test_a_field_beside_the_row_key_is_refused_where_they_differ() -> None:
+    account = Account()
+    with serve(account) as address, CASE.destination(address) as destination:
+        books = Books(CASE, destination)
+        books.add({1: person(1) | {"external_id": key(1)}})
+        with pytest.raises(StopError, match=r"config\.meta\.sync\.row_key"):
+            books.add({2: person(2) | {"external_id": "another"}})
+    assert len(account.members()) == 1
+
+
+def test_a_job_that_was_cancelled_or_is_gone_has_its_rows_sent_again() -> None:
+    account = Account()
+    with serve(account) as address, CASE.destination(address) as destination:
+        batch = Books(CASE, destination).batch({1: person(1)})
+        cancelled = {"data": {"id": "job0", "attributes": {"status": "cancelled"}}}
+        account.script = [Response(200, cancelled), Response(404)]
+        for _ in range(2):
+            with pytest.raises(RejectError):
+                destination.collect(batch, "job0")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -83,6 +85,27 @@ def test_values_take_the_types_of_the_columns(url: str, query: Query) -> None:
             True, 18014398509481986,
         )
     ]  # fmt: skip
+
+
+def test_what_constraints_indexes_and_triggers_refuse_is_the_rows_fault(
+    url: str, query: Query
+) -> None:
+    query("CREATE TABLE own.people (id text PRIMARY KEY, n text, UNIQUE (n) DEFERRABLE"
+          " INITIALLY DEFERRED)")  # fmt: skip
+    query("CREATE INDEX ON own.people (n)")
+    query("CREATE FUNCTION own.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+          " IF new.n = 'never' THEN RAISE EXCEPTION 'not %', new.n; END IF; RETURN new; END $$")  # fmt: skip
+    query("CREATE TRIGGER no BEFORE INSERT ON own.people FOR EACH ROW EXECUTE FUNCTION own.no()")
+    with make(url) as to:
+        to.send(batch("k1", put("c1", '{"n":"a"}')))
+        # random, for PostgreSQL compresses what repeats
+        long = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
+        for value in ("a", "never", long, "\\u0000"):
+            with pytest.raises(RejectError) as refused:
+                to.send(batch("k2", put("c2", f'{{"n":"{value}"}}')))
+            assert "never" not in str(refused.value)
+        to.send(batch("k2", put("c2", '{"n":"b"}')))
+    assert query("SELECT id FROM own.people ORDER BY 1") == [("c1",), ("c2",)]
 
 
 def test_a_lock_of_somebody_else_is_waited_for_in_vain_and_no_longer(

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from reverse_etl.destination import Batch, RejectError, RetryError, Row, StopError
-from reverse_etl.destinations.redis import TICKET, Redis
+from reverse_etl.destinations.redis import Redis
+from reverse_etl.redis_scripts import TICKET
 
 redis = pytest.importorskip("redis", reason="pip install 'mainstem[redis]'")
 PASSWORD = "p@ss/word"

@@ -9,7 +9,10 @@ from urllib.parse import parse_qs
 
 import pytest
 from conformance import SECRET, Books, Case, Request, Response, Vendor, serve
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reverse_etl import salesforce_bulk, salesforce_records
 from reverse_etl.answers import text_of
 from reverse_etl.destination import RetryError, StopError
 from reverse_etl.destinations.salesforce import Salesforce
@@ -138,7 +141,9 @@ class Org(Vendor):
 
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            one["Crm_Id__c"]: {name: v for name, v in one.items() if name != "In_Carts__c"}
+            one["Crm_Id__c"]: {
+                name: v for name, v in one.items() if name not in {"In_Carts__c", "Crm_Id__c"}
+            }
             for one in self.contacts.values()
             if one.get("In_Carts__c") in {True, "true"}
         }
@@ -148,12 +153,12 @@ class Emptied(Org):
     """The same, where who leaves is deleted."""
 
     def members(self) -> dict[str, dict[str, Any]]:
-        return {one["Crm_Id__c"]: one for one in self.contacts.values()}
+        every = [dict(contact) for contact in self.contacts.values()]
+        return {contact.pop("Crm_Id__c"): contact for contact in every}
 
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "Crm_Id__c": f"o'crm-{n}",
         "Email": f"person{n}@example.com",
         "LastName": f'Zoë, "{n}"',
         "Cart_Value__c": 10.5 + n,
@@ -169,10 +174,10 @@ MARKED = Case(
     person,
     {"LastName": "Noor"},
     {"Email": "no address"},
-    known_by="Crm_Id__c",
     address_key="instance_url",
     login_key="client_secret",
     renews=True,
+    key=lambda n: f"cus'_\\{n}",
 )
 DELETED = replace(
     MARKED, id="salesforce-delete", vendor=Emptied, connection=LOGIN | {"on_removal": "delete"}
@@ -205,7 +210,7 @@ def test_a_record_that_is_gone_has_left(case: Case) -> None:
     with serve(org) as address, case.destination(address) as destination:
         books = Books(case, destination)
         books.add({1: person(1), 2: person(2)})
-        del org.contacts[books.remote_ids["cus_1"]]
+        del org.contacts[books.remote_ids[case.key(1)]]
         books.remove([1, 2])
     assert not books.errors
     assert org.members() == {}
@@ -268,3 +273,30 @@ def test_what_cannot_be_is_said(key: str) -> None:
         connection = MARKED.connection | {key: "Nothing__c"}
         with replace(MARKED, connection=connection).destination(address) as to:
             to.check()
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["Name", "Note__c", "Amount__c"]),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_what_a_job_is_given_reads_back_as_it_was(records: list[dict[str, str]]) -> None:
+    content = salesforce_bulk.csv_of(records).decode()
+    read = [
+        {name: value for name, value in line.items() if value != ""}
+        for line in salesforce_bulk.rows_of(content)
+    ]
+    assert read == [dict(record) for record in records]
+
+
+@given(st.text())
+def test_a_text_in_a_query_is_one_text(value: str) -> None:
+    written = salesforce_records.soql_text(value)
+    (inner,) = re.findall(r"\A'((?:[^'\\]|\\.)*)'\Z", written, re.DOTALL)
+    assert re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL) == value

@@ -191,3 +191,13 @@ def test_numbers_keep_their_digits_also_inside_lists() -> None:
     assert csv_of(batch).decode() == (
         'operation,key,n,l\nupsert,c1,-12345678901234567.80,"[1.50,{""a"":2.00}]"\n'
     )
+
+
+def test_a_carriage_return_inside_a_value_ends_no_line() -> None:
+    rows = [Row("c1", "upsert", json.dumps({"note": "one\rtwo"})), Row("c2", "upsert", "{}")]
+    content = csv_of(Batch("s", "r1", 1, "k1", ("note",), rows)).decode()
+    assert list(csv.reader(content.splitlines(keepends=True), strict=True)) == [
+        ["operation", "key", "note"],
+        ["upsert", "c1", "one\rtwo"],
+        ["upsert", "c2", ""],
+    ]

@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reverse_etl.destination import Batch, RejectError, RetryError, Row
 from reverse_etl.destinations.sqlite import Sqlite
@@ -58,3 +60,52 @@ def test_a_busy_file_is_waited_for_and_no_longer(path: Path) -> None:
         to.send(batch("k2", "2", "{}"))
     assert other.execute("SELECT count(*) FROM people").fetchall() == [(2,)]
     other.close()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from("abcd"), st.integers() | st.none(), min_size=1),
+        st.lists(st.integers(0, 50), max_size=2),
+        st.sampled_from(["upsert", "add_only", "update_only"]),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_whatever_is_repeated_late_the_table_is_as_if_nothing_was(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[dict[str, int | None], list[int], str]],
+) -> None:
+    """Batches in any mode (None: a removal), after each of which earlier ones are sent again."""
+    path = tmp_path_factory.mktemp("repeats") / "crm.db"
+    expected: dict[str, str] = {}
+    sent: list[Batch] = []
+    with make(path, create_table="true", table="people") as to:
+        for changes, repeats, mode in steps:
+            rows = [
+                Row(key, "remove", "{}")
+                if value is None
+                else Row(key, "upsert", f'{{"v":{value}}}')
+                for key, value in changes.items()
+            ]
+            fields = Batch(
+                "s", "r", 1, f"k{len(sent)}", ("v",), rows, mode, field_types=("HUGEINT",)
+            )
+            sent.append(fields)
+            answer = to.send(fields)
+            for key, value in changes.items():
+                is_there = key in expected
+                assert (key in answer.rows) == (
+                    mode == "update_only" and value is not None and not is_there
+                )
+                if value is None:
+                    expected.pop(key, None)
+                elif {"upsert": True, "add_only": not is_there, "update_only": is_there}[mode]:
+                    expected[key] = str(value)
+            for at in repeats:
+                to.send(sent[at % len(sent)])
+    if sent:
+        with sqlite3.connect(path) as con:
+            assert dict(con.execute("SELECT id, v FROM people").fetchall()) == expected

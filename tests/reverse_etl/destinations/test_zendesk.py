@@ -1,6 +1,7 @@
 """Zendesk: jobs, a checkbox, and errors that name their user by place."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ class Desk(Vendor):
 
     def members(self) -> dict[str, dict[str, Any]]:
         return {
-            key: {name: user[name] for name in ("external_id", "name", "email")}
+            key: {name: user[name] for name in ("name", "email")}
             | {name: v for name, v in user["user_fields"].items() if name != "in_carts"}
             for key, user in self.users.items()
             if user["user_fields"]["in_carts"]
@@ -74,7 +75,6 @@ class Desk(Vendor):
 
 def person(n: int) -> dict[str, Any]:
     return {
-        "external_id": f"crm-{n}",
         "name": f"Zoë {n}",
         "email": f"person{n}@example.com",
         "cart_value": 10.5 + n,
@@ -89,7 +89,6 @@ CASE = Case(
     person,
     {"name": "Noor"},
     {"email": "no address"},
-    known_by="external_id",
     login_key="api_token",
 )
 CASES = [CASE]
@@ -100,7 +99,7 @@ def test_who_is_gone_has_left() -> None:
     with serve(desk) as address, CASE.destination(address) as destination:
         books = Books(CASE, destination)
         books.add({1: person(1), 2: person(2)})
-        del desk.users["crm-1"]
+        del desk.users["cus_1"]
         books.remove([1, 2])
     assert not books.errors
     assert desk.members() == {}
@@ -115,3 +114,13 @@ def test_a_job_that_is_gone_or_was_killed_has_its_rows_sent_again() -> None:
         for job in ("0", "77"):
             with pytest.raises(RejectError):
                 destination.collect(batch, job)
+
+
+def test_a_key_that_zendesk_cannot_list_is_refused_before_it_is_sent() -> None:
+    desk = Desk()
+    case = replace(CASE, key=lambda n: "a,b" if n == 1 else f"cus_{n}")
+    with serve(desk) as address, case.destination(address) as destination:
+        books = Books(case, destination)
+        books.add({n: person(n) for n in range(3)})
+    assert {key: told.error_code for key, told in books.errors.items()} == {"a,b": "comma_in_key"}
+    assert desk.members().keys() == {"cus_0", "cus_2"}
