@@ -15,6 +15,20 @@ summed as (
     group by node_key, identifier_type, identifier_value
 )
 
-select * from summed
+select
+    node_key,
+    identifier_type,
+    identifier_value,
+    is_verified,
+    first_seen_at,
+    last_seen_at
+from summed
 union all
-select * from {{ ref('int_visitor_identifiers') }}
+select
+    node_key,
+    identifier_type,
+    identifier_value,
+    is_verified,
+    first_seen_at,
+    last_seen_at
+from {{ ref('int_visitor_identifiers') }}

@@ -7,6 +7,11 @@
     pre_hook="{{ delete_touched('int_event_changes', 'coalesce(anonymous_id, user_id)') }}",
     post_hook="{{ mark_as_read('int_event_changes') }}",
 ) }}
+{%- set of_events = [
+    'source_system', 'source_record_id', 'anonymous_id', 'user_id', 'started_at', 'ended_at', 'page_views', 'event_count',
+    'landing_url', 'page_referrer', 'channel', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term',
+    'click_id', 'device_type', 'geo_country', 'loaded_at',
+] %}
 -- depends_on: {{ ref('int_event_changes') }}
 with events as (
     select * from {{ ref('events') }}
@@ -51,11 +56,6 @@ summed as (
     group by session_id
 ),
 
-{%- set of_events = [
-    'source_system', 'source_record_id', 'anonymous_id', 'user_id', 'started_at', 'ended_at', 'page_views', 'event_count',
-    'landing_url', 'page_referrer', 'channel', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term',
-    'click_id', 'device_type', 'geo_country', 'loaded_at',
-] %}
 visits as (
     select
         session_id,

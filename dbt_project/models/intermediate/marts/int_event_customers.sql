@@ -25,5 +25,5 @@ select
     events.cart_id,
     events.product_id
 from events
-left join logins on lower(trim(events.user_id)) = logins.login
+left join logins on lower(trim(events.user_id)) = logins.login_id
 left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key

@@ -42,5 +42,5 @@ select
     visits.last_event_at,
     visits.last_event_id
 from visits
-left join logins on lower(trim(visits.user_id)) = logins.login
+left join logins on lower(trim(visits.user_id)) = logins.login_id
 left join crosswalk on 'anon:' || visits.anonymous_id = crosswalk.node_key
