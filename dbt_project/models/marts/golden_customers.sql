@@ -110,7 +110,7 @@ contacts as (
         {{- survivorship_votes() }}
     from usable
     {%- if is_incremental() %}
-    where usable.customer_id in (select changed.customer_id from changed)
+    where customer_id in (select changed.customer_id from changed)
     {%- endif %}
 ),
 
