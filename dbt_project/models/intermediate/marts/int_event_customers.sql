@@ -29,7 +29,7 @@ select
     events.cart_id,
     events.product_id
 from events
-left join logins on lower(trim(events.user_id)) = logins.login
+left join logins on lower(trim(events.user_id)) = logins.login_id
 left join shared_devices
     on events.anonymous_id = shared_devices.anonymous_id and {{ is_while('events.event_at', 'shared_devices') }}
 left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key

@@ -1,6 +1,6 @@
 {# Whom a login belongs to. #}
 select
-    lower(identifiers.identifier_value) as login,
+    lower(identifiers.identifier_value) as login_id,
     min(crosswalk.customer_id) as customer_id
 from {{ ref('stg_identity__identifiers') }} as identifiers
 inner join {{ ref('stg_identity__crosswalk') }} as crosswalk on identifiers.node_key = crosswalk.node_key

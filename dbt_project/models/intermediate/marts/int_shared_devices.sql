@@ -17,7 +17,7 @@ logins as (
         min(owners.customer_id) as customer_id,
         min(events.event_at) as logged_in_at
     from events
-    left join {{ ref('int_login_customers') }} as owners on lower(trim(events.user_id)) = owners.login
+    left join {{ ref('int_login_customers') }} as owners on lower(trim(events.user_id)) = owners.login_id
     where events.user_id is not null
     group by
         events.anonymous_id,
