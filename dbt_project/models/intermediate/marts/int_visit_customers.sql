@@ -37,7 +37,7 @@ crosswalk as (
 )
 
 select
-    coalesce(logins.customer_id, crosswalk.customer_id) as customer_id,
+    coalesce(logins.customer_id, shared_devices.customer_id, crosswalk.customer_id) as customer_id,
     visits.session_id,
     visits.channel,
     visits.device_type,
