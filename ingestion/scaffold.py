@@ -143,7 +143,11 @@ select * from renamed
 
 def staging_yaml(model: str, source: str, table: str, guess: TableGuess) -> str:
     """The staging model's YAML: tests on its key, identifiers and personal data marked."""
-    key = "The source's own key." if guess.key else "A hash of the row's content: it has no key."
+    key = (
+        "The source's own key."
+        if guess.key
+        else "A hash of the row's content, since the source has no key."
+    )
     lines = [
         "      - name: source_record_id",
         f"        description: {_flow(key)}",
@@ -214,11 +218,7 @@ def _expression(column: ColumnGuess) -> str:
 
 
 def _column(column: ColumnGuess) -> str:
-    declared: dict[str, Any] = {
-        "name": column.name,
-        "data_type": column.data_type,
-        "description": "TODO: what it means.",
-    }
+    declared: dict[str, Any] = {"name": column.name, "data_type": column.data_type}
     if column.format and column.format not in NOTES:
         declared["config"] = {"meta": {"format": column.format}}
     return _flow(declared)

@@ -161,14 +161,15 @@ def test_everything_is_described(project: Any) -> None:
 
 
 def test_every_column_that_comes_in_is_described(models: Any) -> None:
-    """Of sources and staging models, those that are switched off too: where a value's unit and time
-    zone are known, if anywhere."""
+    """Of sources and staging models, those switched off too: here unit and time zone are known, if
+    anywhere. A source that `source add` wrote owes it once its own description is no TODO."""
     found = []
     for path in models.home.dbt_project.glob("*/staging/*/*.yml"):
         declared = yaml.safe_load(path.read_text("utf-8"))
         tables = [(model["name"], model) for model in declared.get("models", [])]
         for source in declared.get("sources", []):
-            tables += [(f"{source['name']}.{table['name']}", table) for table in source["tables"]]
+            if not source["description"].startswith("TODO"):
+                tables += [(f"{source['name']}.{of['name']}", of) for of in source["tables"]]
         found += [
             f"{name}.{column['name']}"
             for name, table in tables
