@@ -170,8 +170,7 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
     trouble: str | None = None
     status = "succeeded"
     try:
-        if opened:
-            _repeat(shift, opened)
+        unanswered = _repeat(shift, opened) if opened else None
         basis = plan.make(con, sync, shift.published, opened, full=shift.full)
         if shift.resume:
             plan.keep_left_over(con, sync)
@@ -181,8 +180,11 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
         elif opened is None and (idle := _idle(shift)):
             return idle
         opened = opened or books.open_run(con, sync, shift.run_id, shift.clock())
+        if unanswered:
+            plan.keep_from_overtaking(con, opened)
         _record(shift, opened, basis, is_blocked=status == "blocked")
-        _deliver(shift, opened, "planned")
+        if trouble_met := _deliver(shift, opened, "planned") or unanswered:
+            raise trouble_met
         if status == "succeeded":
             guards.remember_shape(con, sync, basis, shift.clock())
     except plan.PlanError as error:
@@ -194,17 +196,29 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
     return _close(shift, opened, status, trouble)
 
 
-def _repeat(shift: _Shift, opened: books.OpenRun) -> None:
-    """Send again, or ask again about, what was in flight when a run was interrupted."""
+def _repeat(shift: _Shift, opened: books.OpenRun) -> DestinationError | None:
+    """Send again, or ask again about, what was in flight when a run was interrupted.
+
+    What kept a batch from being answered once more is returned: it must not keep everything else,
+    withdrawals among it, from being sent for ever.
+    """
     con, sync = shift.con, shift.sync
     if not outbox.batches(con, opened, "sent"):
-        return
+        return None
     numbers = plan.no_longer_allowed(con, sync, shift.published, opened)
     if numbers:
         addresses = _addresses(shift, opened, numbers)
         settling.abandon(con, opened.sync_run_id, numbers, addresses)
-    _deliver(shift, opened, "sent")
+    unanswered = _deliver(shift, opened, "sent")
     settling.settle(con)
+    if unanswered:
+        numbers = [ref.number for ref in outbox.batches(con, opened, "sent")]
+        con.begin()
+        settling.mark_unknown(con, opened.sync_run_id, numbers, _addresses(shift, opened, numbers))
+        con.commit()
+        if sync.mode == "replace":
+            raise unanswered  # a session without somebody would take them out
+    return unanswered
 
 
 def _objection(shift: _Shift, basis: plan.Basis) -> str | None:
@@ -240,10 +254,13 @@ def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_block
     con.commit()
 
 
-def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
-    """Send the batches of that status; opens the destination only if there are any."""
+def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> DestinationError | None:
+    """Send the batches of that status; opens the destination only if there are any.
+
+    Raises what ends the run; returns what kept single batches from being answered.
+    """
     if not outbox.batches(shift.con, opened, status):
-        return
+        return None
     most = shift.destination.capabilities.parallel
     parallel = 1 if shift.sync.mode == "replace" else min(shift.sync.parallel or most, most)
     with shift.destination as destination:
@@ -258,7 +275,13 @@ def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
             progress=shift.progress if status == "planned" else None,
             remarks=shift.remarks,
         )
-        delivery.deliver(status)
+        try:
+            delivery.deliver(status)
+        except DestinationError as error:
+            if delivery.is_ending:
+                raise
+            return error
+    return None
 
 
 def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | None) -> SyncResult:

@@ -238,7 +238,7 @@ def _trouble(error: Mapping[str, Any], response: httpx.Response) -> DestinationE
             code=code,
             http_status=status,
             maybe_applied=False,
-            after_seconds=_regain_seconds(response) or asked_to_wait(response),
+            after_seconds=_regain_seconds(response) or asked_to_wait(response, is_limit=True),
         )
     if number in TEMPORARY or error.get("is_transient") is True or status >= 500:
         return RetryError(said, code=code, http_status=status, maybe_applied=True)

@@ -141,7 +141,7 @@ def _trouble(number: int, response: httpx.Response) -> DestinationError | None:
             code=code,
             http_status=status,
             maybe_applied=False,
-            after_seconds=asked_to_wait(response),
+            after_seconds=asked_to_wait(response, is_limit=True),
         )
     if number >= ITS_OWN or status >= 500:
         return RetryError(said, code=code, http_status=status, maybe_applied=True)
