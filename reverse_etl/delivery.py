@@ -77,6 +77,8 @@ class Delivery:
     clock: Callable[[], datetime]
     parallel: int
     progress: Progress | None = None
+    # jobs of these batches are asked about; they are not sent again
+    last_asked: frozenset[int] = frozenset()
     trouble: DestinationError | None = None
     is_ending: bool = False  # nothing is begun any more
     paused_until: float = 0.0
@@ -199,6 +201,8 @@ class Delivery:
                 answer = future.result()
             except RejectError as error:
                 self._doubt(flight, error)
+                if flight.ref.number in self.last_asked:
+                    continue
                 if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
                     self._split(flight)
                     continue

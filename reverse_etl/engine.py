@@ -205,12 +205,15 @@ def _repeat(shift: _Shift, opened: books.OpenRun) -> DestinationError | None:
     con, sync = shift.con, shift.sync
     if not outbox.batches(con, opened, "sent"):
         return None
-    numbers = plan.no_longer_allowed(con, sync, shift.published, opened)
-    if numbers:
-        addresses = _addresses(shift, opened, numbers)
-        settling.abandon(con, opened.sync_run_id, numbers, addresses)
-    unanswered = _deliver(shift, opened, "sent")
+    forbidden = plan.no_longer_allowed(con, sync, shift.published, opened)
+    in_flight = outbox.batches(con, opened, "sent")
+    at_work = {ref.number for ref in in_flight if ref.job_id and ref.number in forbidden}
+    _abandon(shift, opened, [number for number in forbidden if number not in at_work])
+    # a removal must not overtake a job that adds somebody: its end is waited for first
+    unanswered = _deliver(shift, opened, "sent", last_asked=frozenset(at_work))
     settling.settle(con)
+    left = [ref.number for ref in outbox.batches(con, opened, "sent") if ref.number in at_work]
+    _abandon(shift, opened, left)
     if unanswered:
         numbers = [ref.number for ref in outbox.batches(con, opened, "sent")]
         con.begin()
@@ -219,6 +222,12 @@ def _repeat(shift: _Shift, opened: books.OpenRun) -> DestinationError | None:
         if sync.mode == "replace":
             raise unanswered  # a session without somebody would take them out
     return unanswered
+
+
+def _abandon(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> None:
+    if numbers:
+        addresses = _addresses(shift, opened, numbers)
+        settling.abandon(shift.con, opened.sync_run_id, numbers, addresses)
 
 
 def _objection(shift: _Shift, basis: plan.Basis) -> str | None:
@@ -254,10 +263,12 @@ def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_block
     con.commit()
 
 
-def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> DestinationError | None:
+def _deliver(
+    shift: _Shift, opened: books.OpenRun, status: str, last_asked: frozenset[int] = frozenset()
+) -> DestinationError | None:
     """Send the batches of that status; opens the destination only if there are any.
 
-    Raises what ends the run; returns what kept single batches from being answered.
+    Those in `last_asked` are asked about and not sent again, whatever became of them. Raises what ends the run; returns what kept single batches from being answered.
     """
     if not outbox.batches(shift.con, opened, status):
         return None
@@ -274,6 +285,7 @@ def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> DestinationEr
             parallel=max(1, parallel),
             progress=shift.progress if status == "planned" else None,
             remarks=shift.remarks,
+            last_asked=last_asked,
         )
         try:
             delivery.deliver(status)
@@ -338,7 +350,7 @@ def _drop_session(shift: _Shift, opened: books.OpenRun) -> None:
             for status in ("sent", "answered")
             for ref in outbox.batches(con, opened, status)
         ]
-        settling.abandon(con, opened.sync_run_id, gone, _addresses(shift, opened, gone))
+        _abandon(shift, opened, gone)
 
 
 def _addresses(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> dict[str, str]:

@@ -236,3 +236,67 @@ def test_nothing_of_anybody_is_in_errors(run: Runner, ten: Warehouse, hostile: H
     told = str(result) + str(run.rows("SELECT * FROM sync_state")) + str(run.rows("FROM sync_log"))
     for hidden in ("example.com", "Name1", run.env["SECRET"], hostile.url):
         assert hidden not in told
+
+
+def test_a_contact_that_was_written_and_not_listed_is_unmarked_when_consent_goes(
+    run: Runner, ten: Warehouse, hostile: Hostile
+) -> None:
+    """The first of HubSpot's two requests has arrived, the second is refused."""
+
+    def behave(request: Request) -> list[Part]:
+        if "memberships" in request.path:
+            return json_answer(400, {"message": "no such list"})
+        results = [
+            {"id": f"r-{one['id']}", "objectWriteTraceId": one["objectWriteTraceId"]}
+            for one in request.body["inputs"]
+        ]
+        return json_answer(200, {"results": results})
+
+    hostile.behaviour = behave
+    sync = run.sync(
+        destination="hubspot",
+        fields=(("email", "email"),),
+        connection={
+            "access_token": "${SECRET}",
+            "list_id": "42",
+            "audience_field": "in_carts",
+            "base_url": "${URL}",
+        },
+        batch_rows=5,
+    )
+    run(sync)
+    assert run.rows("SELECT count(*) FROM sync_state WHERE is_held") == [(10,)]
+    ten.people["c0"]["consent"] = "withdrawn"
+    before = len(hostile.requests)
+    run(sync)
+    first = hostile.requests[before]
+    assert [one["properties"] for one in first.body["inputs"]] == [{"in_carts": "false"}]
+    assert "c0@example.com" in first.body["inputs"][0]["id"]
+
+
+WRONG: list[Any] = [
+    None, 1, "x", [], [[]], {"results": 1, "errors": 1}, {"results": [1], "errors": [1]},
+    {"results": [{"id": {}, "objectWriteTraceId": {}}], "errors": []},
+    {"results": [{"id": "1", "properties": 1}], "errors": [{"context": 1, "category": []}]},
+    {"errors": [{"context": {"ids": 1, "objectWriteTraceId": {"a": 1}}, "category": "X"}]},
+    {"errors": [{"context": {"ids": [[]]}, "category": "OBJECT_NOT_FOUND"}]},
+    {"results": [{"id": "1", "objectWriteTraceId": "c0"}], "recordIdsMissing": [{}, 7]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_a_crm_that_answers_nonsense_loses_nobody(
+    run: Runner, ten: Warehouse, hostile: Hostile, number: int
+) -> None:
+    hostile.behaviour = lambda _: json_answer(207, WRONG[number])
+    sync = run.sync(
+        destination="hubspot",
+        fields=(("email", "email"),),
+        connection={"access_token": "${SECRET}", "list_id": "42", "base_url": "${URL}"},
+        batch_rows=5,
+    )
+    result = run(sync)
+    assert "fault" not in str(result.error)
+    assert result.rows_added <= 1  # the one whom an answer names
+    may_be_there = run.rows("SELECT count(*) FROM sync_state WHERE is_held")
+    assert may_be_there == [(10,)]
