@@ -268,7 +268,8 @@ def _deliver(
 ) -> DestinationError | None:
     """Send the batches of that status; opens the destination only if there are any.
 
-    Those in `last_asked` are asked about and not sent again, whatever became of them. Raises what ends the run; returns what kept single batches from being answered.
+    Those in `last_asked` are asked about and not sent again, whatever became of them. Raises what
+    ends the run; returns what kept single batches from being answered.
     """
     if not outbox.batches(shift.con, opened, status):
         return None
