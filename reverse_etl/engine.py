@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import destinations, guards, outbox, plan, previewing, recording, settling
+from reverse_etl import destinations, guards, outbox, plan, previewing, recording, results, settling
 from reverse_etl import ledger as books
 from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync
@@ -26,37 +26,9 @@ from reverse_etl.delivery import Delivery, Progress
 from reverse_etl.destination import Destination, DestinationError, StopError
 from reverse_etl.patience import RetryPolicy
 from reverse_etl.previewing import Preview
+from reverse_etl.results import SyncResult
 
 __all__ = ["Preview", "Progress", "RetryPolicy", "SyncResult", "preview", "run"]
-
-
-@dataclass(frozen=True)
-class SyncResult:
-    """What a run of a sync did, in rows; rows_planned is the sum of the eight kinds after it.
-
-    status: succeeded; incomplete (rows are pending: run it again); failed (no plan could be made);
-    blocked (something has to be put right, or a guard wants the plan to be looked at, first).
-    `error` says what and where. After a dry run the kinds say what would be done. sync_run_id is
-    empty when nothing was booked: after a dry run, and when there was nothing to do.
-    """
-
-    sync_name: str
-    sync_run_id: str
-    status: str
-    rows_planned: int = 0
-    rows_added: int = 0
-    rows_updated: int = 0
-    rows_removed: int = 0
-    rows_rejected: int = 0
-    rows_invalid: int = 0
-    rows_suppressed: int = 0
-    rows_unchanged: int = 0
-    rows_pending: int = 0
-    requests: int = 0
-    bytes_sent: int = 0
-    error: str | None = None
-    is_resumed: bool = False
-    is_dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +84,7 @@ def run(
             destination = _destination(con, sync, env)
         except (StopError, MissingVariableError) as error:
             message = _message(sync, str(error))
-            return _result(con, books.record_blocked(con, sync, run_id, message, clock()))
+            return results.of_run(con, books.record_blocked(con, sync, run_id, message, clock()))
         shift = _Shift(
             con=con,
             sync=sync,
@@ -312,7 +284,7 @@ def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | Non
         addresses=_addresses(shift, opened, in_flight),
         at=shift.clock(),
     )
-    result = _result(con, opened)
+    result = results.of_run(con, opened)
     if status == "incomplete":
         again = f"{result.rows_pending} rows are pending: run it again"
         trouble = _message(sync, f"{trouble}. {again}")
@@ -373,7 +345,7 @@ def _idle(shift: _Shift) -> SyncResult | None:
     last = books.last_settled(con, sync)
     if last is None:
         return None
-    found = _counted(sync, previewing.counts(con))
+    found = results.of_counts(sync, previewing.counts(con))
     ((due,),) = con.execute(
         """
         SELECT (SELECT count(*) FROM plan
@@ -383,7 +355,7 @@ def _idle(shift: _Shift) -> SyncResult | None:
                AND row_key NOT IN (SELECT row_key FROM plan))""",
         [sync.name],
     ).fetchall()
-    suppressed_before = _result(con, last).rows_suppressed
+    suppressed_before = results.of_run(con, last).rows_suppressed
     return found if due == 0 and found.rows_suppressed == suppressed_before else None
 
 
@@ -391,36 +363,7 @@ def _dry_run(sync: Sync, published: Path, ledger: Path, full: bool) -> SyncResul
     found = preview(sync, published=published, ledger=ledger, env={}, full=full)
     if found.status == "failed":
         return SyncResult(sync.name, "", "failed", error=found.error, is_dry_run=True)
-    return replace(_counted(sync, found.counts), is_dry_run=True, error=found.error)
-
-
-def _counted(sync: Sync, counts: Mapping[str, int]) -> SyncResult:
-    """The kinds of a plan, as the result of a run that sends nothing."""
-    return SyncResult(
-        sync_name=sync.name,
-        sync_run_id="",
-        status="succeeded",
-        rows_planned=sum(counts.values()),
-        rows_added=counts.get("add", 0),
-        rows_updated=counts.get("update", 0),
-        rows_removed=counts.get("remove", 0),
-        rows_rejected=counts.get("parked", 0),
-        rows_invalid=counts.get("invalid", 0),
-        rows_suppressed=counts.get("suppressed", 0),
-        rows_unchanged=counts.get("unchanged", 0),
-    )
-
-
-def _result(con: duckdb.DuckDBPyConnection, opened: books.OpenRun) -> SyncResult:
-    (row,) = con.execute(
-        """
-        SELECT sync_name, sync_run_id, status, rows_planned, rows_added, rows_updated, rows_removed,
-            rows_rejected, rows_invalid, rows_suppressed, rows_unchanged, rows_pending, requests,
-            bytes_sent, error
-        FROM sync_runs WHERE sync_run_id = ?""",
-        [opened.sync_run_id],
-    ).fetchall()
-    return replace(SyncResult(*row), is_resumed=opened.is_resumed)
+    return replace(results.of_counts(sync, found.counts), is_dry_run=True, error=found.error)
 
 
 def _message(sync: Sync, trouble: str) -> str:

@@ -33,7 +33,7 @@ from reverse_etl.destination import (
     RowAnswer,
     StopError,
 )
-from reverse_etl.http import COMMON_KEYS, Call, asked_to_wait, json_call
+from reverse_etl.http import COMMON_KEYS, Call, json_call
 from reverse_etl.members import (
     Identifiers,
     MemberDestination,
@@ -42,6 +42,7 @@ from reverse_etl.members import (
     sha256,
     text,
 )
+from reverse_etl.pacing import asked_to_wait
 
 # Meta's key types, in the order in which a row gives them
 IDENTIFIERS = ("EXTERN_ID", "EMAIL", "PHONE")
