@@ -1,6 +1,6 @@
 """A full identity run against bare Splink on the same records: time, memory and how right each is.
 
-    python -m benchmarks.identity [--records N] [--new N] [--without-bare] [--memory GB]
+    python -m benchmarks.identity [--records N] [--new N] [--without-bare] [--memory GB] [--large N]
 
 Generates N (a million) contacts of four sources with the sample's kinds of trouble. Ours is
 `resolve` on a warehouse file: normalising, firewall, exact evidence, training, Splink, clustering,
@@ -8,7 +8,9 @@ stable ids, history, all tables written. Bare is what a competent user would wri
 predict and cluster with the blocking rules, comparisons and threshold of identity/rules.yml, on
 columns normalised beforehand, in a DuckDB file. Each side runs in a process of its own with the
 same threads and memory limit. Then N (ten thousand) more contacts come, and are resolved against the
-others by an incremental run, in a process of its own, too. Ends with one JSON line.
+others by an incremental run, in a process of its own, too. `explain` is timed as the command that it
+is, start and imports and all. `--large 5000000` resolves so many, too, which takes many minutes. Ends
+with one JSON line.
 """
 
 from __future__ import annotations
@@ -16,215 +18,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
+from benchmarks.identity_sides import LIMIT_SECONDS, SIDES, connected, explained, hold_back
 from benchmarks.people import generate
-from identity import normalise
-from identity.evaluate import Score, evaluate
-from identity.rules import default_path, read
 
 RECORDS = 1_000_000
 NEW = 10_000
-THREADS = 2
-LIMIT_SECONDS = 3_600
-NOW = datetime(2026, 7, 1)
-
-
-def connected(path: Path, memory: str) -> duckdb.DuckDBPyConnection:
-    """A DuckDB file with the settings of every side."""
-    con = duckdb.connect(str(path))
-    con.execute(f"set threads = {THREADS}; set memory_limit = '{memory}'")
-    con.execute(f"set temp_directory = '{path}.tmp'")
-    return con
-
-
-def ours(folder: Path, memory: str) -> dict[str, Any]:
-    """Resolve the warehouse, then explain one of its larger customers."""
-    from identity.resolve import resolve
-
-    con = connected(folder / "warehouse.duckdb", memory)
-    rules = read(default_path())
-
-    def resolve_and_write() -> Any:
-        summary = resolve(con, rules, run_id="run-1", now=NOW)
-        con.execute("checkpoint")
-        return summary
-
-    measured = measure(resolve_and_write)
-    summary = measured.pop("result")
-    return {
-        **measured,
-        "steps": summary.seconds,
-        "edges": summary.edges,
-        **quality(evaluate(con, "truth")),
-    }
-
-
-def added(folder: Path, memory: str) -> dict[str, Any]:
-    """What it takes to resolve the contacts that were held back, against all others."""
-    from identity.resolve import resolve
-
-    con = connected(folder / "warehouse.duckdb", memory)
-    rules = read(default_path())
-    con.execute(
-        """
-        insert into canonical.contacts by name from held_contacts;
-        insert into canonical.identifiers by name from held_identifiers;
-        checkpoint
-        """
-    )
-
-    def resolve_and_write() -> Any:
-        summary = resolve(con, rules, run_id="run-2", now=NOW)
-        con.execute("checkpoint")
-        return summary
-
-    measured = measure(resolve_and_write)
-    summary = measured.pop("result")
-    if summary.scope is None:
-        sys.exit(f"the run was not incremental: {summary.notes}")
-    return {
-        **measured,
-        "steps": summary.seconds,
-        "scope": summary.scope.in_words(),
-        **quality(evaluate(con, "truth")),
-    }
-
-
-def hold_back(con: duckdb.DuckDBPyConnection, new: int) -> None:
-    """Put contacts aside that come later."""
-    con.execute(
-        f"""
-        create table held_contacts as
-        from canonical.contacts order by hash(contact_key), contact_key limit {int(new)};
-        create table held_identifiers as
-        from canonical.identifiers
-        where node_key in (select contact_key from held_contacts);
-        delete from canonical.contacts
-        where contact_key in (select contact_key from held_contacts);
-        delete from canonical.identifiers
-        where node_key in (select contact_key from held_contacts)
-        """
-    )
-
-
-def normalised(folder: Path, memory: str) -> dict[str, Any]:
-    """Write the normalised columns that the bare side reads, as matching sees them."""
-    from identity.email_names import fill_names
-    from identity.firewall import attach_identifiers, block_values
-    from identity.identifiers import build_ids
-
-    con = connected(folder / "warehouse.duckdb", memory)
-    rules = read(default_path())
-    con.execute(f"attach '{folder / 'bare.duckdb'}' as bare; use bare")
-    normalise.load_macros(con)
-    normalise.build_people(con, "warehouse", rules)
-    build_ids(con, "warehouse", rules)
-    block_values(con, rules)
-    attach_identifiers(con, rules)
-    fill_names(con)
-    tables = con.execute("select table_name from duckdb_tables() where database_name = 'bare'")
-    for (table,) in tables.fetchall():
-        if table != "people":
-            con.execute(f'drop table "{table}"')
-    return {"records": con.execute("select count(*) from people").fetchall()[0][0]}
-
-
-def bare(folder: Path, memory: str) -> dict[str, Any]:
-    """Predict and cluster with Splink alone."""
-    from splink import DuckDBAPI, Linker
-
-    rules = read(default_path())
-    con = connected(folder / "bare.duckdb", memory)
-    normalise.load_macros(con)
-    settings = rules.splink.settings()
-    for comparison in settings["comparisons"]:
-        for level in comparison["comparison_levels"]:
-            # what only our own training reads
-            level.pop("household", None)
-            level.pop("fixed", None)
-
-    def predict_and_cluster() -> None:
-        linker = Linker(DuckDBAPI(con).register("people"), settings, log_level=None)
-        predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
-        clusters = linker.clustering.cluster_pairwise_predictions_at_threshold(
-            predictions, threshold_match_probability=rules.thresholds.customer_id
-        )
-        con.execute(f'create table clusters as from "{clusters.physical_name}"')
-        con.execute("checkpoint")
-
-    measured = measure(predict_and_cluster)
-    measured.pop("result")
-    con.execute(f"attach '{folder / 'warehouse.duckdb'}' as warehouse (read_only)")
-    con.execute(
-        """
-        create schema identity;
-        create view identity.crosswalk as
-            select node_key, cluster_id as customer_id from clusters
-        """
-    )
-    return {**measured, **quality(evaluate(con, "(from warehouse.truth)"))}
-
-
-def explained(folder: Path, memory: str) -> dict[str, Any]:
-    """What `explain` of the largest customer takes, in a process that does nothing else."""
-    from identity.explain import explain
-
-    con = connected(folder / "warehouse.duckdb", memory)
-    (key,) = con.execute(
-        "select min(node_key) from identity.crosswalk group by customer_id order by count(*) desc, 1"
-    ).fetchall()[0]
-    con.close()
-
-    def answer() -> int:
-        with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as reader:
-            return len(explain(reader, key).nodes)
-
-    return measure(answer)
-
-
-def quality(score: Score) -> dict[str, Any]:
-    """What both sides are compared by."""
-    return {
-        "precision": round(score.precision, 4),
-        "recall": round(score.recall, 4),
-        "f1": round(score.f1, 4),
-        "largest_cluster": score.largest_cluster,
-    }
-
-
-def measure(work: Callable[[], Any]) -> dict[str, Any]:
-    """Wall and CPU seconds of `work`, its result, and the process's peak memory afterwards."""
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    result = work()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "seconds": round(time.monotonic() - began, 2),
-        "cpu_seconds": round(cpu, 2),
-        "peak_memory_mb": used.ru_maxrss // 1024,
-        "result": result,
-    }
-
-
-SIDES = {
-    "ours": ours,
-    "added": added,
-    "normalised": normalised,
-    "bare": bare,
-    "explained": explained,
-}
 
 
 def in_process(side: str, folder: Path, memory: str) -> dict[str, Any]:
@@ -254,6 +60,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="times the records")
     parser.add_argument("--memory", default="3GB", help="DuckDB's memory limit, on both sides")
     parser.add_argument("--without-bare", action="store_true")
+    parser.add_argument("--large", type=int, default=0, help="so many records as well: 5000000")
+    parser.add_argument("--large-memory", default="10GB", help="DuckDB's memory limit for these")
     parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -269,14 +77,30 @@ def main() -> None:
             hold_back(con, options.new)
         print(f"generated {records:,} records in {time.monotonic() - began:.1f} s", flush=True)
         found = {}
-        sides = ["ours", "explained"] + ([] if options.without_bare else ["normalised", "bare"])
+        sides = ["ours", "published"] + ([] if options.without_bare else ["normalised", "bare"])
         sides.append("added")
         for side in sides:
             found[side] = in_process(side, folder, options.memory)
             print(f"{side}: {json.dumps(found[side])}", flush=True)
+            if side == "published":
+                ask = found[side]["ask"]
+                found[side] |= {"one": explained(folder, ask[:1]), "two": explained(folder, ask)}
+                print(f"explained: {json.dumps(found[side])}", flush=True)
+        if options.large:
+            found["large"] = large(folder, options)
     finally:
         shutil.rmtree(folder)
     print(json.dumps(report(records, found)))
+
+
+def large(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Resolve many more records, with more memory."""
+    (folder / "large").mkdir()
+    with connected(folder / "large" / "warehouse.duckdb", options.large_memory) as con:
+        generate(con, options.large)
+    found = in_process("ours", folder / "large", options.large_memory)
+    print(f"{options.large:,} records: {json.dumps(found)}", flush=True)
+    return found
 
 
 def report(records: int, found: dict[str, Any]) -> dict[str, Any]:
@@ -286,8 +110,15 @@ def report(records: int, found: dict[str, Any]) -> dict[str, Any]:
         "records": records,
         **{k: mine[k] for k in ("seconds", "cpu_seconds", "peak_memory_mb")},
         **{k: mine[k] for k in ("f1", "precision", "recall", "largest_cluster")},
-        "explain_seconds": found["explained"]["seconds"],
+        **{f"explain_{k}": v for k, v in found["published"]["one"].items()},
+        **{f"explain_pair_{k}": v for k, v in found["published"]["two"].items()},
+        "five_million_seconds": None,
     }
+    if "large" in found:
+        figures |= {
+            "five_million_seconds": found["large"]["seconds"],
+            "five_million_peak_memory_mb": found["large"]["peak_memory_mb"],
+        }
     later = found["added"]
     figures |= {
         "incremental_seconds": later["seconds"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import duckdb
 
@@ -54,8 +54,14 @@ def keys_of(index: int, columns: list[tuple[str, str]]) -> tuple[str, str]:
     return _key(index, "l", columns), _key(index, "r", columns)
 
 
-def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> list[str]:
-    """Add the keys to `profiles`; return their names."""
+def key_columns(rules: Rules) -> list[str]:
+    """Return the names of the keys, in their order."""
+    found = (keys_of(index, columns) for index, columns in keyed_columns(rules).items())
+    return list(dict.fromkeys(name for names in found for name in names))
+
+
+def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Add the keys to `profiles`."""
     keys: dict[str, str] = {}
     for index, columns in keyed_columns(rules).items():
         left, right = keys_of(index, columns)
@@ -63,13 +69,12 @@ def build_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> list[str]:
         keys[right] = _hash([name for _, name in columns])
     added = "".join(f", {how} as {name}" for name, how in keys.items())
     work.execute(f"create or replace table profiles as select *{added} from profiles")
-    return list(keys)
 
 
-def keep_keys(work: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    """Create profile_keys(entity_key, ...): the keys of each profile, crowded ones and all."""
-    columns = ", ".join(["entity_key", *keys])
-    work.execute(f"create or replace table profile_keys as select {columns} from profiles")
+def keep_keys(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create profile_keys(node_key, ...): the keys of each profile, crowded ones and all."""
+    names = ", ".join(["node_key", *key_columns(rules)])
+    work.execute(f"create or replace table profile_keys as select {names} from profiles")
 
 
 def find_limits(work: duckdb.DuckDBPyConnection, rules: Rules) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""Only what an incremental run changes is written: visitors, ids and rows of the tables, of the
-customers that it touched.
+"""Only what an incremental run changes is written: rows of the tables, of the customers that it
+touched, and of the state.
 """
 
 from __future__ import annotations
@@ -9,180 +9,28 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from identity import past, state, tables
-from identity.quoting import text
-from identity.reach import spread_from
-from identity.rules import Rules
-from identity.stable_ids import assign_ids
+from identity import rows, state
 from identity.summary import figures
-from identity.visitors import attach_visitors
-
-
-def keep_old_edges(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Create views old_edges, the last run's edges between contacts, and now_ids, what everybody
-    carries now; and retouched(node_key), contacts whose exact edges are found again.
-    """
-    visitor_rules = ", ".join(text(f"visitor_{i.identifier_type}") for i in rules.identifiers)
-    work.execute(
-        f"""
-        create or replace temp view old_edges as
-        select left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
-            inactive_reason
-        from {warehouse}.identity.edges
-        where rule not in ({visitor_rules});
-        create or replace table retouched as
-        select node_key from touched union select node_key from changed where was_contact;
-        create or replace temp view now_ids as
-        select i.node_key, i.identifier_type, i.identifier_value as value,
-            if(s.value is null, not i.is_blocked, s.reason is null) as is_open
-        from {warehouse}.identity.identifiers as i
-        anti join changed using (node_key)
-        left join statuses as s
-            on s.identifier_type = i.identifier_type and s.value = i.identifier_value
-        union all
-        select i.node_key, i.identifier_type, i.value, s.reason is null
-        from changed_ids as i
-        join statuses as s using (identifier_type, value);
-        create or replace table now_visitors as
-        select node_key from {warehouse}.identity_state.nodes
-        anti join changed using (node_key)
-        where not is_contact
-        union all
-        select node_key from changed where is_there and not is_contact
-        """
-    )
-
-
-def attach_visitors_again(work: duckdb.DuckDBPyConnection, warehouse: str, rules: Rules) -> None:
-    """Give the visitors that may belong elsewhere now their customers; extend `members` to
-    `scope_nodes`: all nodes of every customer that is touched, before or now.
-    """
-    types = ", ".join(
-        text(i.identifier_type) for i in rules.identifiers if i.links_visitors is not None
-    )
-    work.execute(
-        f"""
-        create or replace table visitor_ids as
-        select node_key, identifier_type, value, identifier_type || ':' || value as group_key
-        from now_ids
-        semi join now_visitors using (node_key)
-        where is_open and identifier_type in ({types or "''"});
-        create or replace table moving_values as
-        select identifier_type, value from statuses
-        where reason is null or (was_there and old_reason is null)
-        union
-        select distinct i.identifier_type, i.value
-        from now_ids as i
-        semi join reached using (node_key)
-        where i.is_open and i.identifier_type in ({types or "''"})
-        """
-    )
-    spread_from(
-        work,
-        """
-        select node_key from changed where is_there and not is_contact
-        union
-        select v.node_key from value_ids as v
-        semi join moving_values using (identifier_type, value)
-        where not v.is_contact
-        union
-        select node_key from visitor_ids semi join moving_values using (identifier_type, value)
-        """,
-        links=(),
-        groups=("select node_key, group_key from visitor_ids",),
-        into="moving",
-    )
-    work.execute(
-        """
-        create or replace table open_ids as
-        select node_key, identifier_type, value, false as is_contact
-        from visitor_ids
-        semi join moving using (node_key)
-        union all
-        select i.node_key, i.identifier_type, i.value, true
-        from now_ids as i
-        semi join (
-            select identifier_type, value from visitor_ids semi join moving using (node_key)
-        ) as v on v.identifier_type = i.identifier_type and v.value = i.value
-        anti join now_visitors using (node_key)
-        where i.is_open;
-        create or replace table nodes as select node_key, false as is_contact from moving
-        """
-    )
-    spread_from(
-        work,
-        """
-        select node_key from reached union select node_key from moving
-        union select node_key from changed union select node_key from open_ids
-        """,
-        links=(),
-        groups=(
-            # an id that retired leads from those who had it to those who may have it again
-            f"select node_key, customer_id as group_key from {warehouse}.identity.crosswalk"
-            " union all select node_key, customer_id"
-            f" from {warehouse}.identity.crosswalk_history where customer_id is not null",
-        ),
-        into="scope_nodes",
-    )
-    work.execute(
-        f"""
-        insert into members by name
-        select node_key, '~' || customer_id as cluster_key, '~' || strict_customer_id as strict_key
-        from {warehouse}.identity.crosswalk
-        semi join scope_nodes using (node_key)
-        anti join (
-            select node_key from reached union all select node_key from moving
-            union all select node_key from changed
-        ) using (node_key)
-        """
-    )
-    attach_visitors(work, rules)
-
-
-def assign_again(
-    work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str, now: datetime, run_number: int
-) -> None:
-    """Create new_ids, new_history and new_crosswalk_history of `scope_nodes`."""
-    assign_ids(work, warehouse, run_id, now, within="scope_nodes")
-    past.record(work, warehouse, run_number, within="scope_nodes")
 
 
 def prepare(
     work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str, version: str, now: datetime
 ) -> None:
     """Create new_<table>: rows that replace those of the same scope, and the small tables whole."""
-    work.execute(
+    rows.prepare_identifiers(
+        work,
         """
-        create or replace table new_identifiers as
-        select
-            i.node_key, i.identifier_type, i.value as identifier_value, i.given as given_value,
-            sha256(i.value) as identifier_hash, i.is_verified,
-            s.reason is not null as is_blocked, s.reason as blocked_reason,
-            i.first_seen_at, i.last_seen_at
+        select i.*, s.reason
         from changed_ids as i
         join statuses as s using (identifier_type, value)
-        order by i.identifier_type, i.value, i.node_key;
-        create or replace table new_normalised_values as
-        select
-            identifier_type, given as given_value, value as identifier_value,
-            count(*) over (partition by identifier_type, given) = 1 as is_only_reading
-        from consent_forms as f
-        where exists (
-            select 1 from now_ids as i
-            where i.identifier_type = f.identifier_type and i.value = f.value)
-        """
-    )
-    work.execute(
-        """
-        create or replace table new_edges as
-        select
-            left(sha256(concat_ws(' ', left_key, right_key, rule)), 32) as edge_id,
-            left_key, right_key, match_type, rule, match_weight, match_probability, evidence,
-            $1 as model_version, $2 as run_id, is_active, inactive_reason
-        from (from pool union all by name from visitor_edges)
-        order by left_key, right_key, rule
+        order by i.node_key, i.identifier_type, i.value
         """,
-        [version, run_id],
+    )
+    rows.prepare_values(work, "from consent_forms", "now_ids")
+    rows.prepare_edges(
+        work,
+        "from (from pool union all by name from visitor_edges) order by left_key, right_key, rule",
+        (version, run_id),
     )
     # what is replaced: edges found again, edges within what was clustered again, moving visitors'
     work.execute(
@@ -191,99 +39,96 @@ def prepare(
         select node_key from moving union select node_key from changed;
         create or replace table reopened as
         select node_key from reached union select node_key from changed;
+        -- whatever is said below of the old edges is said of these: all the sets are in scope
+        create or replace table near_edges as
+        from {warehouse}.identity.edges
+        where left_key in (from scope_nodes) or right_key in (from scope_nodes);
         create or replace table old_edge_ids as
         select edge_id
-        from (
-            select *,
-                left_key in (select node_key from reached) as has_left,
-                right_key in (select node_key from reached) as has_right
-            from {warehouse}.identity.edges
-        )
-        where (has_left and has_right)
-            or (match_type = 'deterministic' and (left_key in (select node_key from retouched)
-                or right_key in (select node_key from retouched)) and not starts_with(rule, 'visitor_'))
-            or (match_type = 'probabilistic' and (left_key in (select node_key from unscored)
-                or right_key in (select node_key from unscored)))
-            or (match_type = 'override' and (left_key in (select node_key from reopened)
-                or right_key in (select node_key from reopened)))
-            or left_key in (select node_key from unseen)
-            or right_key in (select node_key from unseen)
-        """
-    )
-    work.execute(
-        f"""
+        from near_edges
+        where (left_key in (from reached) and right_key in (from reached))
+            or (match_type = 'deterministic' and not starts_with(rule, 'visitor_')
+                and (left_key in (from retouched) or right_key in (from retouched)))
+            or (match_type = 'probabilistic'
+                and (left_key in (from unscored) or right_key in (from unscored)))
+            or (match_type = 'override'
+                and (left_key in (from reopened) or right_key in (from reopened)))
+            or left_key in (from unseen)
+            or right_key in (from unseen);
         create or replace table scope_edges as
         select left_key, right_key, match_type, match_probability from new_edges where is_active
         union all
         select left_key, right_key, match_type, match_probability
-        from {warehouse}.identity.edges
-        where is_active and edge_id not in (select edge_id from old_edge_ids)
-            and (left_key in (select node_key from scope_nodes)
-                or right_key in (select node_key from scope_nodes))
+        from near_edges
+        where is_active and edge_id not in (from old_edge_ids)
         """
     )
-    tables.prepare_crosswalk(work, warehouse, "scope_edges", now)
+    rows.prepare_crosswalk(work, warehouse, "scope_edges", now)
     _prepare_held(work, warehouse, run_id)
+    _keep_same(work, warehouse)
+
+
+def _keep_same(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
+    """Take what stands in the tables already out of new_edges, old_edge_ids and new_crosswalk; create
+    stale_nodes, whose rows of the crosswalk are replaced.
+    """
+    told = "edge_id, match_weight, match_probability, evidence::varchar, is_active, inactive_reason"
+    work.execute(
+        f"""
+        create or replace table same_edges as
+        select edge_id from (select {told} from new_edges intersect select {told} from near_edges);
+        delete from new_edges where edge_id in (from same_edges);
+        delete from old_edge_ids where edge_id in (from same_edges);
+        create or replace table same_nodes as
+        select node_key
+        from (
+            from new_crosswalk
+            intersect
+            from {warehouse}.identity.crosswalk semi join scope_nodes using (node_key)
+        );
+        delete from new_crosswalk where node_key in (from same_nodes);
+        create or replace table stale_nodes as from scope_nodes anti join same_nodes using (node_key)
+        """
+    )
 
 
 def _prepare_held(work: duckdb.DuckDBPyConnection, warehouse: str, run_id: str) -> None:
-    work.execute(
+    held = f"{warehouse}.identity.held_clusters"
+    rows.prepare_held(
+        work,
         f"""
-        create or replace table new_held_clusters as
-        with held as (
-            select reason as kind, identifier_type, value, node_count,
-                'value links nobody' as action
-            from statuses where reason is not null
-            union all
-            select kind, h.identifier_type, h.identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters as h
-            anti join statuses as s
-                on s.identifier_type = h.identifier_type and s.value = h.identifier_value
-            where action = 'value links nobody'
-            union all
-            select 'too_many_values', h.identifier_type, h.cluster_key, max(h.found),
-                'customer came apart into its surest parts'
-            from hoarders as h
-            group by h.identifier_type, h.cluster_key
-            union all
-            select kind, identifier_type, identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters
-            where kind = 'too_many_values'
-                and identifier_value not in (select node_key from reopened)
-            union all
-            select 'crowded_key', rule, count(*) || ' keys', sum(profiles)::bigint,
-                'too many pairs to look at'
-            from crowded_keys group by rule
-            union all
-            select 'default_birth_date', 'birth_date', birth_date::varchar, node_count,
-                'date counts as missing'
-            from default_dates
-            union all
-            select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
-            from shared_devices
-            union all
-            select kind, identifier_type, identifier_value, node_count, action
-            from {warehouse}.identity.held_clusters
-            where kind = 'shared_device'
-                and identifier_value not in (select node_key from unseen)
-            union all
-            select 'too_large', null, min(left_key), count(*), 'weakest links left out'
-            from (
-                select left_key from new_edges where inactive_reason = 'too_large'
-                union all
-                select left_key from {warehouse}.identity.edges
-                where inactive_reason = 'too_large'
-                    and edge_id not in (select edge_id from old_edge_ids)
-            )
-            having count(*) > 0
-        )
-        select
-            left(sha256(concat_ws(' ', kind, identifier_type, value)), 32) as held_id,
-            kind, identifier_type, value as identifier_value, node_count, action, $1 as run_id
-        from held
-        order by all
+        select reason as kind, identifier_type, value, node_count, 'value links nobody' as action
+        from statuses where reason is not null
+        union all
+        select kind, h.identifier_type, h.identifier_value, node_count, action
+        from {held} as h
+        anti join statuses as s
+            on s.identifier_type = h.identifier_type and s.value = h.identifier_value
+        where action = 'value links nobody'
+        union all
+        select 'too_many_values', h.identifier_type, h.cluster_key, max(h.found),
+            'customer came apart into its surest parts'
+        from hoarders as h
+        group by h.identifier_type, h.cluster_key
+        union all
+        select kind, identifier_type, identifier_value, node_count, action
+        from {held}
+        where kind = 'too_many_values' and identifier_value not in (from reopened)
+        union all
+        select 'shared_device', 'anonymous_id', node_key, owners, 'visitor belongs to nobody'
+        from shared_devices
+        union all
+        select kind, identifier_type, identifier_value, node_count, action
+        from {held}
+        where kind = 'shared_device' and identifier_value not in (from unseen)
         """,
-        [run_id],
+        f"""
+        select left_key from new_edges where inactive_reason = 'too_large'
+        union all
+        select left_key from {warehouse}.identity.edges
+        where inactive_reason = 'too_large' and edge_id not in (from old_edge_ids)
+        """,
+        run_id,
     )
 
 
@@ -302,7 +147,9 @@ def publish(
         _write_state(work, target)
         state.write_run(work, target, run)
         columns = {**row, "finished_at": datetime.now(UTC).replace(tzinfo=None)}
-        columns |= figures(work, f"{target}.identity.crosswalk", f"{target}.identity.edges")
+        columns |= figures(
+            work, f"{target}.identity.crosswalk", f"{target}.identity.edges", "from now_visitors"
+        )
         names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
         work.execute(
             f"insert into {target}.identity.runs ({names}) values ({marks})",
@@ -327,7 +174,7 @@ def _write_tables(work: duckdb.DuckDBPyConnection, target: str) -> None:
             and i.blocked_reason is distinct from s.reason;
         delete from {identity}.edges where edge_id in (select edge_id from old_edge_ids);
         insert into {identity}.edges by name from new_edges;
-        delete from {identity}.crosswalk where node_key in (select node_key from scope_nodes);
+        delete from {identity}.crosswalk where node_key in (from stale_nodes);
         insert into {identity}.crosswalk by name from new_crosswalk
         """
     )
@@ -351,8 +198,10 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
         insert into {kept}.people by name from renewed_people;
         delete from {kept}.unnamed where node_key in {gone};
         insert into {kept}.unnamed by name from renewed_unnamed;
-        delete from {kept}.keys where entity_key in (select entity_key from gone_entities);
-        insert into {kept}.keys by name from new_keys;
+        delete from {kept}.alike where node_key in {gone};
+        insert into {kept}.alike by name from renewed_alike;
+        delete from {kept}.profiles where entity_key in (from gone_entities);
+        insert into {kept}.profiles by name from new_profiles;
         delete from {kept}.entities
         where node_key in (select node_key from new_entities union all select node_key from changed);
         insert into {kept}.entities by name from new_entities;
@@ -361,6 +210,7 @@ def _write_state(work: duckdb.DuckDBPyConnection, target: str) -> None:
         """
     )
     for table, query in {
+        "buckets": "input_buckets",
         "consent_forms": "consent_forms",
         "crowded_keys": "crowded_keys",
         "forced": "all_forced",

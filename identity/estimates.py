@@ -97,7 +97,7 @@ def evaluate_labels(con: duckdb.DuckDBPyConnection, labels: Sequence[Label]) -> 
     today's tables where the label does not say.
     """
     seen = _today(con, labels)
-    sizes = populations(con)
+    sizes = populations(con, labels)
     drawn = Counter(label.stratum for label in labels)
     is_weighted = bool(labels) and all(sizes.get(label.stratum) for label in labels)
     rows = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import duckdb
 
 from identity.agreement import compare, rule_error
+from identity.quoting import quoted
 from identity.rules import ExactRule, Rules
 
 # Above this many records with the very same columns, or profiles with the same value, each is
@@ -74,6 +75,7 @@ def _pair_sharers(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
                         p.first_name, p.last_name, p.birth_date, p.suffix
                 ) as profile_key
             from open_ids as i
+            semi join shared_values using (identifier_type, value)
             join people as p using (node_key)
             where list_contains($1::varchar[], i.identifier_type)
         ),
@@ -148,3 +150,21 @@ def _pair_equals(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
             """,
             ["=" + ",".join(columns), PAIRWISE_LIMIT],
         )
+
+
+def groups_alike(rules: Rules) -> dict[str, tuple[str, ...]]:
+    """Return the columns that exact rules want equal, by the name of their hash in `alike`."""
+    sets = dict.fromkeys(rule.same for rule in rules.exact_rules if rule.same)
+    return {f"same_{index}": tuple(columns) for index, columns in enumerate(sets)}
+
+
+def hash_alike(rules: Rules, people: str) -> str:
+    """Return a query for `alike`(node_key, same_0, ...): records of table `people` whose hashes are
+    equal have equal columns; null where one is missing.
+    """
+    hashes = "".join(
+        f", case when {' and '.join(f'{quoted(c)} is not null' for c in columns)}"
+        f" then hash({', '.join(quoted(c) for c in columns)}) end as {name}"
+        for name, columns in groups_alike(rules).items()
+    )
+    return f"select node_key{hashes} from {people}"

@@ -140,7 +140,11 @@ def with_findings(rules: Rules, findings: Findings) -> Rules:
     known = {i.identifier_type for i in rules.identifiers}
     new = [f for f in findings.identifiers if f.name not in known]
     settings = rules.splink.settings()
-    templates = [(f, rules.found.identifier_comparison) for f in findings.identifiers]
+    found = rules.found
+    templates = [
+        (f, found.sequence_comparison if f.is_sequence else found.identifier_comparison)
+        for f in findings.identifiers
+    ]
     templates += [(f, rules.found.attribute_comparison) for f in findings.attributes]
     for finding, template in templates:
         settings["comparisons"].append(
@@ -217,10 +221,17 @@ def _export(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     form = "format parquet" if suffix in PARQUET else "format csv, header"
     if suffix == ".tsv":
         form += ", delimiter '\t'"
-    partial = path.with_name(f".{path.name}.part")
+    # a device or a pipe is written into; a file in its place would take /dev/null from everybody
+    is_special = path.exists() and not path.is_file()
+    target = path if is_special else path.resolve()
+    draft = target if is_special else target.with_name(f".{target.name}.part")
     try:
-        con.execute(f"copy ({query}) to '{str(partial).replace(chr(39), chr(39) * 2)}' ({form})")
-        partial.replace(path)
+        con.execute(
+            f"copy ({query}) to '{str(draft).replace(chr(39), chr(39) * 2)}'"
+            f" ({form}, use_tmp_file false)"
+        )
+        if not is_special:
+            draft.replace(target)
     except (duckdb.IOException, OSError) as error:
         raise FileError(f"{path} cannot be written; does its folder exist?") from error
 

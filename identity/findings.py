@@ -19,16 +19,23 @@ from identity.rules import Rules
 LEAST_PAIRS = 5  # fewer pairs than this say nothing
 IDENTIFIER_AGREES = 0.75  # of the pairs that share a value, so many are people of one name or birth
 HINTED_AGREES = 0.3  # ... if the column is named like one: guards look at each pair all the same
+IN_SEQUENCE = (
+    0.02  # of the values, so many have the next number beside them where they are a sequence
+)
 ATTRIBUTE_AGREES = 0.5  # of the pairs of one person, so many have the same value
 ATTRIBUTE_LIFT = 3.0  # ... and so many times as many as chance would bring together
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A column that is used under `name` (letters, digits and underscores)."""
+    """A column that is used under `name` (letters, digits and underscores).
+
+    `is_sequence`: its numbers were given one after another.
+    """
 
     name: str
     column: Column
+    is_sequence: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,8 @@ def find_out(
         settled.append(final)
         taken = {f.name for f in (*identifiers, *attributes)}
         if final.field == "identifier":
-            identifiers.append(Finding(_name(final, taken, rules), final))
+            name = _name(final, taken, rules)
+            identifiers.append(Finding(name, final, _is_sequence(con, final)))
         elif final.field == "attribute":
             attributes.append(Finding(_name(final, taken, rules), final))
     return tuple(settled), Findings(tuple(identifiers), tuple(attributes))
@@ -173,6 +181,24 @@ def _settle_attribute(con: duckdb.DuckDBPyConnection, column: Column) -> Column:
             column, field="attribute", why=f"records of one person agree in it ({agree:.0%})"
         )
     return replace(column, field="ignored", why=why)
+
+
+def _is_sequence(con: duckdb.DuckDBPyConnection, column: Column) -> bool:
+    """Whether numbers were given one after another: the next one is often there, too."""
+    share = con.execute(
+        f"""
+        with numbers as (
+            select distinct
+                try_cast(regexp_replace({column.sql_name}, '[^0-9]', '', 'g') as hugeint) as number
+            from given
+        )
+        select coalesce(avg((n.number is not null)::int), 0)
+        from numbers
+        left join numbers as n on n.number = numbers.number + 1
+        where numbers.number is not null
+        """
+    ).fetchall()[0][0]
+    return float(share) > IN_SEQUENCE
 
 
 def _name(column: Column, taken: set[str], rules: Rules) -> str:

@@ -100,32 +100,51 @@ def _find_usual(work: duckdb.DuckDBPyConnection, usual: Mapping[str, int] | None
 def count_people(
     work: duckdb.DuckDBPyConnection, ids: str, *, all_ids: str, people: str = "people"
 ) -> None:
-    """Create `value_people`: how many people carry each value of table `ids`.
+    """Create `value_people`: how many people carry each value of table `ids`; and shared_values, those
+    of several records.
 
     People are told apart by initials: typos and most nicknames then do not count as other people,
     while a mailbox that a whole office uses still shows.
     """
+    # most values are one record's: only the others need counting
     work.execute(
         f"""
-        create or replace table value_people as
-        select
-            i.identifier_type, i.value,
-            -- who has no name is told apart by the address; people have two
-            greatest(count(distinct p.first_name[1] || coalesce(p.last_name[1], '')),
-                (count(distinct case when i.identifier_type <> 'email' then e.value end) + 1) // 2,
-                -- people with the same initials are several all the same, if there are so many names
-                count(distinct coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, ''))
-                    // {SPELLINGS}
-            ) as people,
-            count(distinct p.first_name[1]) as first_names,
-            count(*) as node_count
+        create or replace table carriers as
+        select i.identifier_type, i.value, p.first_name, p.last_name,
+            case when i.identifier_type <> 'email' then e.value end as email
         from {ids} as i
         join {people} as p using (node_key)
         left join (
             select node_key, min(value) as value from {all_ids}
             where identifier_type = 'email' group by all
-        ) as e using (node_key)
-        group by i.identifier_type, i.value
+        ) as e using (node_key);
+        create or replace table shared_values as
+        select identifier_type, value from carriers group by all having count(*) > 1
+        """
+    )
+    work.execute(
+        f"""
+        create or replace table value_people as
+        select
+            identifier_type, value,
+            -- who has no name is told apart by the address; people have two
+            greatest(count(distinct first_name[1] || coalesce(last_name[1], '')),
+                (count(distinct email) + 1) // 2,
+                -- people with the same initials are several all the same, if there are so many names
+                count(distinct coalesce(first_name, '') || ' ' || coalesce(last_name, ''))
+                    // {SPELLINGS}
+            ) as people,
+            count(distinct first_name[1]) as first_names,
+            count(*) as node_count
+        from carriers
+        semi join shared_values using (identifier_type, value)
+        group by identifier_type, value
+        union all
+        select
+            identifier_type, value, (first_name is not null or email is not null)::bigint,
+            (first_name is not null)::bigint, 1
+        from carriers
+        anti join shared_values using (identifier_type, value)
         """
     )
 

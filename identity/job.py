@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from identity.overrides import Override
 from identity.rules import Rules
@@ -13,10 +14,11 @@ from identity.rules import Rules
 @dataclass(frozen=True)
 class Job:
     """What a run resolves with; `version` is the program's, `row` what is known of its row of
-    identity.runs beforehand.
+    identity.runs beforehand, and `buckets` the Arrow table of what came in (`state.hash_input`).
 
     `purpose` is what identity.runs says of it: run, apply, plan, or `rollback to <run>`, for which
-    `like` is the number of the run whose ids are to come back.
+    `like` is the number of the run whose ids are to come back. `keeps_model`: no new model is trained,
+    however far the data is from what the kept one was trained on.
     """
 
     rules: Rules
@@ -28,6 +30,8 @@ class Job:
     purpose: str
     like: int | None
     row: Mapping[str, object]
+    buckets: Any
+    keeps_model: bool = False
 
 
 @dataclass(frozen=True)

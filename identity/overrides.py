@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -176,7 +177,7 @@ def spread(work: duckdb.DuckDBPyConnection, overrides: Sequence[Override]) -> li
         left, right = (_records(work, side) for side in (override.left, override.right))
         for side, found in ((override.left, left), (override.right, right)):
             if not found:
-                shown = side.split("=")[0] if _is_value(side) else side
+                shown = _shown(work, side)
                 warnings.append(
                     f"{override.place} waits: no record is known by {shown}"
                     " (deleted, not loaded yet, or misspelt)"
@@ -195,6 +196,20 @@ def spread(work: duckdb.DuckDBPyConnection, overrides: Sequence[Override]) -> li
     _fill(work, "forbidden", rows["never_link"])
     _fill_overrides(work, overrides)
     return warnings
+
+
+def _shown(work: duckdb.DuckDBPyConnection, side: str) -> str:
+    """A side of a decision for a message, without a person's address or number in it."""
+    if _is_value(side):
+        return side.partition("=")[0]
+    source, _, key = side.partition(":")
+    if "@" not in key and not re.fullmatch(r"[+0-9().\-/ ]{7,}", key):
+        return side
+    if work.execute(
+        "select 1 from people where starts_with(node_key, ?) limit 1", [source + ":"]
+    ).fetchall():
+        return side
+    return f"{source}:… (no source is called {source}; an identifier is written {{email: ...}})"
 
 
 def _is_value(side: str) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 import duckdb
 
 from identity import configs
+from identity.audience_effects import AudienceEffect, count_members
 from identity.configs import Config
 from identity.explain import summarise
-from identity.resolve import model_version, resolve
+from identity.resolve import AUTO, RETRAIN, model_version, resolve
 from identity.summary import Progress, RunSummary
 
 LARGEST = 20
@@ -35,22 +36,11 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class AudienceEffect:
-    """An audience's members, how many of them would gain or lose records, and how many of those
-    would be one customer with another member.
-
-    Its SELECT is not run again: who would newly enter or leave it is known after `apply`.
-    """
-
-    audience: str
-    members: int
-    touched: int
-    merged_away: int
-
-
-@dataclass(frozen=True)
 class Plan:
-    """Counts of customers (before -> after) and of the contacts and visitors that would move."""
+    """Counts of customers (before -> after) and of the contacts and visitors that would move.
+
+    `why_trained`: why pairs were scored with a model trained for this, where the kept one would not do.
+    """
 
     is_current: bool
     config_hash: str
@@ -72,6 +62,7 @@ class Plan:
     effects: tuple[Effect, ...] = ()
     audiences: tuple[AudienceEffect, ...] = ()
     warnings: tuple[str, ...] = ()
+    why_trained: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -84,15 +75,21 @@ def plan(
     *,
     now: datetime,
     progress: Progress | None = None,
+    is_retrain: bool = False,
 ) -> Plan:
-    """Resolve with `config` on the records that are there, and compare with today's customers.
+    """Resolve with `config` on the records that are there, and compare with today's customers; with
+    the model that is kept. If `is_retrain`, as `retrain` does it: with a model trained on today's
+    records, by the rules and decisions of the last run.
 
     `con`'s current database has canonical and identity (and audiences), and may be attached
     read-only. Raises RulesError as `resolve` does.
     """
+    last = configs.last(con)
+    if is_retrain and last is not None:
+        config = configs.load(con, last[0], config.rules) or config
     version = model_version(config.rules)
     back = configs.rolled_back_to(con)
-    if configs.last(con) == (config.config_hash, version):
+    if last == (config.config_hash, version) and not is_retrain:
         return Plan(is_current=True, config_hash=config.config_hash, model_version=version)
     found: list[Plan] = []
 
@@ -109,6 +106,7 @@ def plan(
         purpose="plan",
         accept=look,
         progress=progress,
+        mode=RETRAIN if is_retrain else AUTO,
     )
     return found[0]
 
@@ -175,8 +173,9 @@ def _compare(
         largest_before=high,
         largest_after=higher,
         effects=_effects(work, con),
-        audiences=_audiences(work, con),
+        audiences=count_members(work, con),
         warnings=summary.warnings,
+        why_trained=summary.why_trained,
     )
 
 
@@ -254,39 +253,3 @@ def _evidence(
             words += f"; now {lost.replace('_', ' ')}"
         said.append(words)
     return tuple(said)
-
-
-def _audiences(
-    work: duckdb.DuckDBPyConnection, con: duckdb.DuckDBPyConnection
-) -> tuple[AudienceEffect, ...]:
-    name = str(con.execute("select current_database()").fetchall()[0][0])
-    warehouse = '"' + name.replace('"', '""') + '"'
-    tables = con.execute(
-        """
-        select table_name
-        from information_schema.columns
-        where table_catalog = current_database() and table_schema = 'audiences'
-            and column_name = 'customer_id' and starts_with(table_name, 'aud_')
-        order by table_name
-        """
-    ).fetchall()
-    effects = []
-    for (table,) in tables:
-        quoted = '"' + str(table).replace('"', '""') + '"'
-        members, touched, away = work.execute(
-            f"""
-            with members as (select distinct customer_id from {warehouse}.audiences.{quoted}),
-            touched as (select from_id as customer_id from moves union select to_id from moves),
-            heads as (
-                select from_customer_id as customer_id, to_customer_id
-                from new_history where event = 'merge'
-            )
-            select count(*), count(t.customer_id),
-                count(*) - count(distinct coalesce(h.to_customer_id, m.customer_id))
-            from members as m
-            left join touched as t using (customer_id)
-            left join heads as h using (customer_id)
-            """
-        ).fetchall()[0]
-        effects.append(AudienceEffect(str(table), members, touched, away))
-    return tuple(effects)

@@ -21,6 +21,7 @@ from identity.blocking import (
     keep_keys,
     skip_crowded,
 )
+from identity.pair_scores import score_pairs
 from identity.quoting import quoted
 from identity.rules import Rules
 from identity.trained import Trained, frequency_tables, learn
@@ -32,76 +33,79 @@ WEIGHT_DIGITS = 6
 
 
 def link_probably(
-    work: duckdb.DuckDBPyConnection,
-    rules: Rules,
-    trained: Trained | None = None,
-    *,
-    is_partial: bool = False,
+    work: duckdb.DuckDBPyConnection, rules: Rules, trained: Trained | None = None
 ) -> Trained | None:
     """Create `splink_edges` from `profiles`: the best pair of profiles of each pair of entities.
 
     Returns the model that scored them: `trained`, or one learned from these profiles. Fewer than
-    two records are not scored. `is_partial`: the profiles have their keys, and only pairs of which
-    one `is_touched` are looked at.
+    two records are not scored.
     """
     create_edges(work)
-    if not is_partial:
-        keep_keys(work, build_keys(work, rules))
-        create_crowded(work)
+    build_keys(work, rules)
+    keep_keys(work, rules)
+    create_crowded(work)
     if _count(work, "profiles") < 2:
         return trained
-    if not is_partial:
-        limits = trained.limits if trained is not None else find_limits(work, rules)
-        skip_crowded(work, rules, limits)
+    limits = trained.limits if trained is not None else find_limits(work, rules)
+    skip_crowded(work, rules, limits)
     from splink import DuckDBAPI, Linker
 
     with _quiet():
         conditions = blocking_rules(rules)
         if trained is None:
             trained = learn(work, train(work, rules, conditions), limits)
-        if is_partial:
-            conditions = [
-                {"blocking_rule": f"{c['blocking_rule']} and (l.is_touched or r.is_touched)"}
-                for c in conditions
-            ]
-        model = trained.model
-        settings = model.settings | {"blocking_rules_to_generate_predictions": conditions}
+        settings = trained.model.settings | {"blocking_rules_to_generate_predictions": conditions}
         api = DuckDBAPI(work)
         # the rules file is checked already; Splink takes half a second for it
         linker = Linker(api.register("profiles"), settings, log_level=None, validate_settings=False)
         for column, table in frequency_tables(work, trained).items():
             linker.table_management.register_term_frequency_lookup(api.register(table), column)
         predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
-        table = quoted(predictions.physical_name)
-        columns = {str(c[0]) for c in work.execute(f"describe {table}").fetchall()}
-        # what each comparison added is the evidence; the values themselves stay out
-        work.execute(
-            f"""
-            insert into splink_edges
-            with scored as (
-                select
-                    l.entity_key as left_entity, r.entity_key as right_entity,
-                    least(l.record_key, r.record_key) as left_key,
-                    greatest(l.record_key, r.record_key) as right_key,
-                    -- a pair is of one person, of strangers or of one household
-                    round(-log2(pow(2, -match_weight) + pow(2,
-                        {household_weight(model, columns)})), {WEIGHT_DIGITS}) as match_weight,
-                    round(1 / (1 + pow(2, -match_weight) + pow(2,
-                        {household_weight(model, columns)})), 9) as probability,
-                    {_weights(settings, columns)} as details
-                from {table}
-                join profiles as l on l.node_key = node_key_l
-                join profiles as r on r.node_key = node_key_r
-            )
-            select left_key, right_key, match_weight, probability, details
-            from scored
-            where probability >= {rules.splink.floor}
-            qualify row_number() over (
-                partition by left_entity, right_entity
-                order by match_weight desc, left_key, right_key, details) = 1
-            """
-        )
+        _keep_edges(work, rules, trained, quoted(predictions.physical_name))
     return trained
+
+
+def link_pairs(work: duckdb.DuckDBPyConnection, rules: Rules, trained: Trained, pairs: str) -> None:
+    """Create `splink_edges` of the pairs of profiles (node_key_l, node_key_r) in table `pairs`, which
+    no other profiles of the two entities may add to.
+    """
+    create_edges(work)
+    _keep_edges(work, rules, trained, score_pairs(work, rules, trained, pairs))
+
+
+def _keep_edges(
+    work: duckdb.DuckDBPyConnection, rules: Rules, trained: Trained, table: str
+) -> None:
+    """Insert into `splink_edges` the best of each pair of entities of a table of predictions."""
+    model = trained.model
+    columns = {str(c[0]) for c in work.execute(f"describe {table}").fetchall()}
+    # what each comparison added is the evidence; the values themselves stay out
+    work.execute(
+        f"""
+        insert into splink_edges
+        with scored as (
+            select
+                l.entity_key as left_entity, r.entity_key as right_entity,
+                least(l.record_key, r.record_key) as left_key,
+                greatest(l.record_key, r.record_key) as right_key,
+                -- a pair is of one person, of strangers or of one household
+                round(-log2(pow(2, -match_weight) + pow(2,
+                    {household_weight(model, columns)})), {WEIGHT_DIGITS}) as match_weight,
+                round(1 / (1 + pow(2, -match_weight) + pow(2,
+                    {household_weight(model, columns)})), 9) as probability,
+                {_weights(model.settings, columns)} as details
+            from {table}
+            join profiles as l on l.node_key = node_key_l
+            join profiles as r on r.node_key = node_key_r
+        )
+        select left_key, right_key, match_weight, probability, details
+        from scored
+        where probability >= {rules.splink.floor}
+        qualify row_number() over (
+            partition by left_entity, right_entity
+            order by match_weight desc, left_key, right_key, details) = 1
+        """
+    )
 
 
 def create_edges(work: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import duckdb
 
+from identity.patterns import columns_of
 from identity.quoting import quoted
+from identity.rules import Rules
 
 # An entity with more combinations than this becomes no clearer by further ones.
 MAX_PROFILES = 8
@@ -94,6 +96,16 @@ def build_profiles(work: duckdb.DuckDBPyConnection) -> None:
         order by node_key
         """
     )
+
+
+def kept_columns(work: duckdb.DuckDBPyConnection, rules: Rules) -> list[str]:
+    """Return the columns of `profiles` that scoring reads, the keys of its blocking apart: what is
+    kept for the next run. Profiles are numbered in the order of the first four.
+    """
+    known = {str(row[0]) for row in work.execute("describe profiles").fetchall()}
+    read = set[str]().union(*(columns_of(c) for c in rules.splink.settings()["comparisons"]))
+    order = ["entity_key", "record_key", "email", "phone"]
+    return order + sorted((read & known) - set(order))
 
 
 def _gather(work: duckdb.DuckDBPyConnection, groups: list[list[str]]) -> None:

@@ -13,20 +13,21 @@ from datetime import UTC, datetime
 import duckdb
 
 from identity import overrides as decisions
-from identity import state, tables
+from identity import state, tables, trained
 from identity.changes import UnforeseenError
 from identity.incremental import advance
 from identity.job import Job
 from identity.overrides import Override
 from identity.rules import Rules
 from identity.summary import Clock, Progress, RunSummary, summarise
-from identity.whole import resolve_whole, write
+from identity.whole import Found, resolve_whole, write
 
 # Part of the model's version: raise it when the code decides differently on the same rules.
-CODE_VERSION = "6"
+CODE_VERSION = "7"
 
-# How much a run looks at: what changed, if it can; everything; everything with a new model.
-AUTO, FULL, RETRAIN = "auto", "full", "retrain"
+# How much a run looks at: what changed, if it can; everything; everything with a new model; as the
+# first, but with the model that is kept however much the data has drifted.
+AUTO, FULL, RETRAIN, KEPT = "auto", "full", "retrain", "kept"
 
 Accept = Callable[[duckdb.DuckDBPyConnection, RunSummary], bool]
 
@@ -41,6 +42,7 @@ def resolve(
     purpose: str = "run",
     like: int | None = None,
     accept: Accept | None = None,
+    accept_model: Accept | None = None,
     progress: Progress | None = None,
     mode: str = AUTO,
     keeps_state: bool = True,
@@ -56,12 +58,14 @@ def resolve(
     `purpose` is what identity.runs says of it: run, apply, plan (which writes nothing, not even
     missing tables), or `rollback to <run>`, for which `like` is the number of the run whose ids
     are to come back. `accept` sees the working database and the summary before anything is
-    written, and may refuse. `progress` is told each step's name.
+    written, and may refuse; `accept_model` is asked in the same way where the data drifted and a new
+    model was trained in place of the one that was kept. `progress` is told each step's name.
 
     `mode`: `auto` resolves what changed since the last run where that is possible, and everything
     otherwise; `full` everything, with the model that is kept; `retrain` everything, with a new
-    model. Without `keeps_state` the next run cannot be an incremental one. Raises RulesError when a `when` of
-    the rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
+    model; `kept` as `auto`, with the kept model however much the data has drifted. Without
+    `keeps_state` the next run cannot be an incremental one. Raises RulesError when a `when` of the
+    rules is not valid SQL or decisions contradict each other, duckdb.Error when canonical
     tables are missing.
     """
     started = datetime.now(UTC).replace(tzinfo=None)
@@ -70,46 +74,51 @@ def resolve(
         tables.create(con)
         state.create(con)
     version = model_version(rules)
-    input_hash = fingerprint(con)
-    config_hash = decisions.config_hash(rules, overrides)
-    last = _last_run(con)
-    is_run = purpose == "run" and like is None and accept is None and keeps_state
-    if purpose == "run" and mode == AUTO and last == (version, config_hash, input_hash):
-        return summarise(con, rules, (run_id, version), None)
-    run_number = 1 + _runs(con)
-    clock = Clock(progress)
-    job = Job(
-        rules=rules,
-        overrides=tuple(overrides),
-        run_id=run_id,
-        run_number=run_number,
-        version=version,
-        now=now,
-        purpose=purpose,
-        like=like,
-        row={
-            "run_id": run_id,
-            "model_version": version,
-            "config_hash": config_hash,
-            "started_at": started,
-            "input_hash": input_hash,
-            "run_number": run_number,
-            "purpose": purpose,
-        },
-    )
-    notes: list[str] = []
-    if mode == AUTO and is_run and last is not None and last[:2] == (version, config_hash):
-        try:
-            if not state.is_of(con, run_number - 1, version):
-                raise UnforeseenError("the last run left no state")
-            with _workspace(con) as (work, warehouse):
+    with _workspace(con) as (work, warehouse):
+        input_hash = state.hash_input(work, warehouse)
+        config_hash = decisions.config_hash(rules, overrides)
+        last = _last_run(con)
+        is_run = purpose == "run" and like is None and accept is None and keeps_state
+        as_ever = mode in (AUTO, KEPT)
+        if purpose == "run" and as_ever and last == (version, config_hash, input_hash):
+            return summarise(con, rules, (run_id, version), None)
+        run_number = 1 + _runs(con)
+        clock = Clock(progress)
+        job = Job(
+            rules=rules,
+            overrides=tuple(overrides),
+            run_id=run_id,
+            run_number=run_number,
+            version=version,
+            now=now,
+            purpose=purpose,
+            like=like,
+            row={
+                "run_id": run_id,
+                "model_version": version,
+                "config_hash": config_hash,
+                "started_at": started,
+                "input_hash": input_hash,
+                "run_number": run_number,
+                "purpose": purpose,
+            },
+            buckets=work.sql("from input_buckets").to_arrow_table(),
+            keeps_model=mode == KEPT,
+        )
+        notes: list[str] = []
+        if as_ever and is_run and last is not None and last[:2] == (version, config_hash):
+            try:
+                if not state.is_of(con, run_number - 1, version):
+                    raise UnforeseenError("the last run left no state")
                 scope, warnings = advance(con, work, warehouse, job, clock.start)
-            summary = summarise(con, rules, (run_id, version), clock)
-            return replace(summary, warnings=tuple(warnings), scope=scope)
-        except UnforeseenError as error:
-            notes.append(f"everything was resolved anew: {error}")
+                summary = summarise(con, rules, (run_id, version), clock)
+                return replace(summary, warnings=tuple(warnings), scope=scope)
+            except UnforeseenError as error:
+                notes.append(f"everything was resolved anew: {error}")
     with _workspace(con) as (work, warehouse):
         found = resolve_whole(con, work, warehouse, job, clock.start, is_retrain=mode == RETRAIN)
+        if mode == AUTO and _has_another_model(con, job, found):
+            accept = accept or accept_model
         if accept is not None:
             refused = RunSummary(
                 run_id=run_id,
@@ -117,6 +126,7 @@ def resolve(
                 model_version=version,
                 is_written=False,
                 warnings=tuple(found.warnings),
+                why_trained=found.why_trained,
                 **found.figures,
             )
             if not accept(work, refused):
@@ -128,36 +138,13 @@ def resolve(
     return replace(summary, warnings=tuple(found.warnings), notes=tuple(notes))
 
 
+def _has_another_model(con: duckdb.DuckDBPyConnection, job: Job, found: Found) -> bool:
+    return found.why_trained is not None and trained.load(con, job.rules, job.version) is not None
+
+
 def _runs(con: duckdb.DuckDBPyConnection) -> int:
     row = con.execute("select coalesce(max(run_number), 0) from identity.runs").fetchall()[0]
     return int(row[0])
-
-
-def fingerprint(con: duckdb.DuckDBPyConnection) -> str:
-    """Return a hash of what resolution reads, the same in any row order and whenever it was
-    loaded.
-    """
-    contacts = """
-        contact_key, source_system, first_name, last_name, full_name, birth_date, address_line1,
-        city, postal_code, country_code, coalesce(is_deleted, false)"""
-    identifiers = (
-        "node_key, identifier_type, identifier_value, is_verified, first_seen_at, last_seen_at"
-    )
-    consents = "identifier_type, identifier_value"
-    parts = [
-        con.execute(
-            f"""
-            select count(*), coalesce(bit_xor(h), 0), coalesce(sum(h % 1099511627776), 0)
-            from (select hash({columns}) as h from canonical.{table})
-            """
-        ).fetchall()
-        for table, columns in (
-            ("contacts", contacts),
-            ("identifiers", identifiers),
-            ("consents", consents),
-        )
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def model_version(rules: Rules) -> str:

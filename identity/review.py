@@ -24,6 +24,7 @@ from identity.rules import Rules
 STRATA = ((0.8, "0.50-0.80"), (0.95, "0.80-0.95"), (0.99, "0.95-0.99"), (0.999, "0.99-0.999"))
 TOP = "0.999-1"
 HELD = "held"
+NAMES = (*(name for _, name in STRATA), TOP, HELD)
 
 # Of every pair of contacts: the strongest evidence, and whether they are one customer by evidence.
 PAIRS = f"""
@@ -74,9 +75,30 @@ class Answer:
         return frozenset((self.question.left_key, self.question.right_key))
 
 
-def populations(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Return how many pairs each stratum has."""
-    rows = con.execute(f"select stratum, count(*) from ({PAIRS}) group by all").fetchall()
+def populations(con: duckdb.DuckDBPyConnection, labels: Sequence[Label] = ()) -> dict[str, int]:
+    """Return how many pairs each stratum has.
+
+    A labelled pair counts in the stratum that it was drawn from: the decision made of the answer
+    moves it (a pair held back that is decided is held back no more), or takes its evidence away.
+    """
+    drawn = {
+        (min(label.left_key, label.right_key), max(label.left_key, label.right_key)): label.stratum
+        for label in labels
+        if label.stratum in NAMES
+    }
+    rows = con.execute(
+        f"""
+        with drawn as (
+            select unnest($1::varchar[]) as left_key, unnest($2::varchar[]) as right_key,
+                unnest($3::varchar[]) as stratum
+        )
+        select coalesce(drawn.stratum, pairs.stratum), count(*)
+        from ({PAIRS}) as pairs
+        full join drawn using (left_key, right_key)
+        group by all
+        """,
+        [[left for left, _ in drawn], [right for _, right in drawn], list(drawn.values())],
+    ).fetchall()
     return {str(name): int(count) for name, count in rows}
 
 

@@ -126,6 +126,7 @@ class FoundRules:
     identifier_when: str
     identifier_probability: float
     identifier_comparison: str
+    sequence_comparison: str
     attribute_comparison: str
 
 
@@ -356,8 +357,9 @@ def _conflict(section: Section, types: tuple[str, ...]) -> ConflictRule:
 
 
 def _found(section: Section) -> FoundRules:
-    section.only("identifier", "identifier_rule", "identifier_comparison", "attribute_comparison")
-    for name in ("identifier_comparison", "attribute_comparison"):
+    comparisons = ("identifier_comparison", "sequence_comparison", "attribute_comparison")
+    section.only("identifier", "identifier_rule", *comparisons)
+    for name in comparisons:
         check_comparison(section.section(name))
     rule = section.section("identifier_rule")
     rule.only("probability", "when")
@@ -366,5 +368,6 @@ def _found(section: Section) -> FoundRules:
         identifier_when=rule.text("when"),
         identifier_probability=rule.number("probability", 0.5, 0.999999),
         identifier_comparison=json.dumps(section.plain("identifier_comparison")),
+        sequence_comparison=json.dumps(section.plain("sequence_comparison")),
         attribute_comparison=json.dumps(section.plain("attribute_comparison")),
     )

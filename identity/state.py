@@ -1,9 +1,11 @@
 """What a run leaves in the warehouse for the next one, so that it need not begin again: the schema
-`identity_state`, which is never published.
+`identity_state`, of which only the model (models, frequent_names) is published.
 
-people, unnamed (rows of people before names were read from emails), entities, keys (of each
-profile), crowded_keys, nodes (a hash of what came in), consent_forms, countries,
-forced and forbidden as the last run had them; run: which run that was.
+people, unnamed (rows of people before names were read from emails), alike (hashes of the columns that
+exact rules want equal), entities, profiles (what scoring reads of them, and their keys), crowded_keys,
+nodes (a hash of what came in), buckets (of many
+nodes each, the same), consent_forms, countries, forced and forbidden as the last run had
+them; run: which run that was.
 
 Invariant: the state is written in the same transaction as the tables of `identity`, so the two
 never disagree.
@@ -11,12 +13,23 @@ never disagree.
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import duckdb
 
 from identity import trained
+from identity.blocking import key_columns
+from identity.exact import hash_alike
 from identity.normalise import EXTRA, OPTIONAL
+from identity.profiles import kept_columns
+from identity.quoting import quoted
+from identity.rules import Rules
 
 SCHEMA = "identity_state"
+
+# Parts that nodes are in by the hash of their key. Hashes are summed: so many bits of room for it.
+BUCKETS, SPARE_BITS = 65_536, 20
 
 CONTACT_COLUMNS = (
     "source_system",
@@ -47,10 +60,57 @@ def is_of(con: duckdb.DuckDBPyConnection, run_number: int, shape: str) -> bool:
     return rows == [(run_number, shape)]
 
 
-def hash_nodes(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
+def hash_input(work: duckdb.DuckDBPyConnection, warehouse: str) -> str:
+    """Return a hash of what resolution reads, the same in any row order and whenever it was loaded.
+
+    Creates input_buckets(bucket, total): the same for each of BUCKETS parts of the nodes, so that the
+    next run need only look at the nodes of parts that differ.
+    """
+    work.execute(
+        f"""
+        create or replace table input_buckets as
+        select hash(node_key) % {BUCKETS} as bucket,
+            sum(hash(node_key, content, is_deleted) >> {SPARE_BITS}) as total
+        from ({_rows(work, warehouse)})
+        group by bucket
+        """
+    )
+    found = work.execute(
+        f"""
+        select (select list((bucket, total) order by bucket) from input_buckets),
+            (select (count(*), sum(hash(identifier_type, identifier_value) >> {SPARE_BITS}))
+                from {warehouse}.canonical.consents)
+        """
+    ).fetchall()
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+
+def hash_nodes(work: duckdb.DuckDBPyConnection, warehouse: str, buckets: str | None = None) -> None:
     """Create node_hashes(node_key, is_contact, content): every contact that is not deleted and every
     visitor, with a hash of all that resolution reads of it.
+
+    `buckets` is a table of the buckets to look at, if not at all.
     """
+    work.execute(
+        f"""
+        create or replace table node_hashes as
+        select node_key, bool_or(is_contact) as is_contact,
+            hash(count(*), sum(content >> {SPARE_BITS})) as content
+        from ({_rows(work, warehouse)})
+        {"where " + in_buckets(buckets) if buckets is not None else ""}
+        group by node_key
+        having not bool_or(is_deleted)
+        """
+    )
+
+
+def in_buckets(buckets: str) -> str:
+    """Return SQL that says whether node_key is in one of a table's buckets."""
+    return f"hash(node_key) % {BUCKETS} in (select bucket from {buckets})"
+
+
+def _rows(work: duckdb.DuckDBPyConnection, warehouse: str) -> str:
+    """A query for all rows that resolution reads: node_key, content (a hash), is_contact, is_deleted."""
     known = [
         str(row[0]) for row in work.execute(f"describe {warehouse}.canonical.contacts").fetchall()
     ]
@@ -58,39 +118,23 @@ def hash_nodes(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         *CONTACT_COLUMNS,
         *(c for c in known if c in OPTIONAL or c.startswith(EXTRA)),
     ]
-    names = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-    work.execute(
-        f"""
-        create or replace table node_hashes as
-        with contacts as (
-            select contact_key as node_key, coalesce(is_deleted, false) as is_deleted,
-                hash({names}) as content
-            from {warehouse}.canonical.contacts
-        ),
-        rows as (
-            select node_key, hash(identifier_type, identifier_value, is_verified, first_seen_at,
-                last_seen_at) as content
-            from {warehouse}.canonical.identifiers
-        ),
-        given as (
-            select node_key, hash(count(*), bit_xor(content), sum(content % 1099511627776))
-                as content
-            from rows
-            group by node_key
-        )
-        select
-            coalesce(c.node_key, g.node_key) as node_key,
-            c.node_key is not null as is_contact,
-            hash(c.content, g.content) as content
-        from contacts as c
-        full join given as g on g.node_key = c.node_key
-        where not coalesce(is_deleted, false)
-        """
-    )
+    return f"""
+        select contact_key as node_key, hash({", ".join(quoted(c) for c in columns)}) as content,
+            true as is_contact, coalesce(is_deleted, false) as is_deleted
+        from {warehouse}.canonical.contacts
+        union all
+        select node_key, hash(identifier_type, identifier_value, is_verified, first_seen_at,
+            last_seen_at), false, false
+        from {warehouse}.canonical.identifiers"""
 
 
-def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
-    """Create what a full run leaves, as state_<table> where it does not stand under its own name."""
+def gather(work: duckdb.DuckDBPyConnection, warehouse: str, buckets: Any) -> None:
+    """Create what a full run leaves and has not made yet; `buckets` is the Arrow table of
+    input_buckets.
+    """
+    work.register("given_buckets", buckets)
+    work.execute("create or replace table input_buckets as from given_buckets")
+    work.unregister("given_buckets")
     hash_nodes(work, warehouse)
     find_countries(work, warehouse)
     work.execute(
@@ -99,11 +143,6 @@ def gather(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
         select distinct identifier_type, given, value from normal_forms where node_key is null
         """
     )
-    if not work.execute(
-        "select 1 from duckdb_tables() where table_name = 'profile_keys'"
-        " and database_name = current_database()"
-    ).fetchall():
-        work.execute("create table profile_keys (entity_key bigint)")
 
 
 def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
@@ -118,17 +157,24 @@ def find_countries(work: duckdb.DuckDBPyConnection, warehouse: str) -> None:
 
 
 def write_all(
-    work: duckdb.DuckDBPyConnection, target: str, run: tuple[int, str | None, str]
+    work: duckdb.DuckDBPyConnection,
+    target: str,
+    rules: Rules,
+    run: tuple[int, str | None, str],
 ) -> None:
     """Replace the whole state, inside the transaction of a full run; `run` is its number, its model
     and the program's shape.
     """
+    names = ", ".join([*kept_columns(work, rules), *(f"k.{key}" for key in key_columns(rules))])
+    profiles = f"(select {names} from profiles join profile_keys as k using (node_key))"
     queries = {
         "people": _named("people", "node_key"),
         "unnamed": _named("unnamed", "node_key"),
+        "alike": _named(f"({hash_alike(rules, 'people')})", "node_key"),
         "entities": _named("(select node_key, entity_key from entities)", "node_key", "entity_key"),
-        "keys": _named("profile_keys", "entity_key"),
+        "profiles": _named(profiles, "entity_key", "record_key"),
         "nodes": "from node_hashes",
+        "buckets": "from input_buckets",
         "consent_forms": "from consent_forms",
         "crowded_keys": "from crowded_keys",
         "countries": "from countries",

@@ -5,14 +5,15 @@ change too much at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import duckdb
 
 from identity import configs, tables
 from identity.configs import Config
-from identity.resolve import RETRAIN, model_version, resolve
+from identity.resolve import KEPT, RETRAIN, Accept, model_version, resolve
 from identity.summary import Progress, RunSummary
 
 # Fewer changed records than this never stop a run: in a small company one decision is many percent.
@@ -44,7 +45,8 @@ def run(
     While a rollback is in force its rules and decisions count instead. Where `config` is new and
     would give more than `guards.max_changed_share` of the records another customer, the last run's
     rules and decisions stay and the files wait for `apply`; where the program itself has changed
-    that much, yesterday's ids stay as they are.
+    that much, yesterday's ids stay as they are. Where the data has drifted away from the model and a
+    new one would change that much, the kept model stays and the new one waits for `retrain`.
     """
     tables.create(con)
     notes = []
@@ -61,15 +63,8 @@ def run(
     last = configs.last(con)
     version = model_version(config.rules)
     if last is None or last == (config.config_hash, version):
-        summary = resolve(
-            con,
-            config.rules,
-            run_id=run_id,
-            now=now,
-            overrides=config.overrides,
-            progress=progress,
-        )
-        return Steered(summary, (*notes, *news_of(summary, is_changed=False)))
+        steered = _watched(con, config, run_id=run_id, now=now, progress=progress)
+        return replace(steered, notes=(*notes, *steered.notes))
     return _guarded(con, config, last, run_id=run_id, now=now, progress=progress, notes=notes)
 
 
@@ -84,12 +79,8 @@ def _guarded(
     notes: Sequence[str],
 ) -> Steered:
     limit = config.rules.guards.max_changed_share
-    known = int(con.execute("select count(*) from identity.crosswalk").fetchall()[0][0])
+    known = _known(con)
     version = model_version(config.rules)
-
-    def is_small(_: duckdb.DuckDBPyConnection, found: RunSummary) -> bool:
-        return found.changed < MIN_CHANGED or found.changed <= limit * known
-
     share = configs.refused(con, config.config_hash, version)
     if share is None:
         summary = resolve(
@@ -98,7 +89,7 @@ def _guarded(
             run_id=run_id,
             now=now,
             overrides=config.overrides,
-            accept=is_small,
+            accept=_is_small(limit, known),
             progress=progress,
         )
         if summary.is_written or summary.unchanged:
@@ -112,19 +103,72 @@ def _guarded(
     )
     before = configs.load(con, last[0])
     if before is not None and (before.config_hash, model_version(before.rules)) == last:
-        summary = resolve(
-            con,
-            before.rules,
-            run_id=run_id,
-            now=now,
-            overrides=before.overrides,
-            progress=progress,
-        )
+        steered = _watched(con, before, run_id=run_id, now=now, progress=progress)
         kept = "; until then the rules and decisions of the last run stay in force"
-        return Steered(summary, (*notes, *news_of(summary, is_changed=False)), (refusal + kept,))
+        return Steered(
+            steered.summary, (*notes, *steered.notes), (refusal + kept, *steered.left_out)
+        )
     # the program decides differently now: there is no going back to what it did
     waiting = refusal + "; until then new records have no customer"
     return Steered(_as_it_was(con, config, run_id), tuple(notes), (waiting,))
+
+
+def _watched(
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    *,
+    run_id: str,
+    now: datetime,
+    progress: Progress | None,
+) -> Steered:
+    """Resolve with the configuration of the last run; a new model that the data has drifted to is
+    held to the guard as new rules are.
+    """
+    limit = config.rules.guards.max_changed_share
+    known = _known(con)
+    again = partial(
+        resolve,
+        con,
+        config.rules,
+        run_id=run_id,
+        now=now,
+        overrides=config.overrides,
+        progress=progress,
+    )
+    drifted = _drifted(config)
+    share = configs.refused(con, *drifted)
+    if share is None:
+        summary = again(accept_model=_is_small(limit, known))
+        if summary.is_written or summary.unchanged:
+            return Steered(summary, news_of(summary, is_changed=False))
+        share = summary.changed / known
+        configs.refuse(con, *drifted, summary.changed, share)
+    refusal = (
+        "identity: the data is no longer like what the model was trained on, and with a new"
+        f" model {share:.1%} of all records would have another customer, more than guards.max_changed_share"
+        f" ({limit:.1%}); look with `mainstem identity plan --retrain`, then `mainstem identity"
+        " retrain`; until then the kept model stays in force"
+    )
+    summary = again(mode=KEPT)
+    return Steered(summary, news_of(summary, is_changed=False), (refusal,))
+
+
+def _drifted(config: Config) -> tuple[str, str]:
+    """What a refused model of these rules is remembered by: their hash, and a version of its own."""
+    return config.config_hash, f"{model_version(config.rules)} retrained"
+
+
+def _known(con: duckdb.DuckDBPyConnection) -> int:
+    return int(con.execute("select count(*) from identity.crosswalk").fetchall()[0][0])
+
+
+def _is_small(limit: float, known: int) -> Accept:
+    """Whether a run changes few enough of the records that were known before."""
+
+    def is_small(_: duckdb.DuckDBPyConnection, found: RunSummary) -> bool:
+        return found.changed < MIN_CHANGED or found.changed <= limit * known
+
+    return is_small
 
 
 def _as_it_was(con: duckdb.DuckDBPyConnection, config: Config, run_id: str) -> RunSummary:
@@ -162,6 +206,7 @@ def apply(
     """Resolve with `config` whatever it changes, and end a rollback."""
     tables.create(con)
     configs.accept(con, config.config_hash, model_version(config.rules))
+    configs.accept(con, *_drifted(config))
     summary = resolve(
         con,
         config.rules,
@@ -190,6 +235,7 @@ def retrain(
     last = configs.last(con)
     if last is not None:
         config = configs.load(con, last[0], config.rules) or config
+    configs.accept(con, *_drifted(config))
     summary = resolve(
         con,
         config.rules,

@@ -24,6 +24,7 @@ class RunSummary:
     refused it. `warnings` are decisions that wait for records which are not there.
     `scope` says what an incremental run looked at, None for a full one; `notes` what a person should
     know of how the run went.
+    `why_trained` says of a refused run why its model was a new one.
     `unknown_types` are identifier types in the input that the rules do not name: they link nobody.
     """
 
@@ -47,6 +48,7 @@ class RunSummary:
     unknown_types: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scope: Scope | None = None
+    why_trained: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,12 +92,8 @@ def summarise(
     row = con.execute(
         """
         select nodes, edges, customers, merges, splits, singletons, largest_cluster, match_rate,
-            coalesce(changed, 0),
-            (select count(*) from identity.held_clusters),
-            (select count(*) from identity.crosswalk as x
-                join canonical.contacts as c on c.contact_key = x.node_key),
-            (select count(distinct x.customer_id) from identity.crosswalk as x
-                join canonical.contacts as c on c.contact_key = x.node_key)
+            coalesce(changed, 0), contacts, customers_with_contacts,
+            (select count(*) from identity.held_clusters)
         from identity.runs
         order by run_number desc
         limit 1
@@ -111,9 +109,9 @@ def summarise(
         largest,
         match_rate,
         changed,
-        held,
         contacts,
         people,
+        held,
     ) = row
     return RunSummary(
         run_id=run_id,
@@ -149,19 +147,26 @@ def _unknown_types(con: duckdb.DuckDBPyConnection, rules: Rules) -> tuple[str, .
     return tuple(str(row[0]) for row in rows)
 
 
-def figures(work: duckdb.DuckDBPyConnection, ids: str, edges: str) -> dict[str, Any]:
+def figures(work: duckdb.DuckDBPyConnection, ids: str, edges: str, visitors: str) -> dict[str, Any]:
     """Return the counts of identity.runs by column (largest_cluster in nodes).
 
-    `ids` (with node_key and customer_id) and `edges` are tables of everybody; new_history, new_ids and
-    old_members say what changed.
+    `ids` (with node_key and customer_id) and `edges` are tables of everybody, `visitors` a query for
+    (node_key); new_history, new_ids and old_members say what changed.
     """
     found = work.execute(
         f"""
-        with sizes as (select customer_id, count(*) as nodes from {ids} group by all)
+        with sizes as (
+            select customer_id, count(*) as nodes, count(*) - count(v.node_key) as contacts
+            from {ids}
+            left join ({visitors}) as v using (node_key)
+            group by customer_id
+        )
         select
             coalesce(sum(nodes), 0)::bigint as nodes,
             (select count(*) from {edges}) as edges,
             count(*) as customers,
+            coalesce(sum(contacts), 0)::bigint as contacts,
+            count(*) filter (contacts > 0) as customers_with_contacts,
             (select count(*) from new_history where event = 'merge') as merges,
             (select count(*) from new_history where event = 'split') as splits,
             count(*) filter (nodes = 1) as singletons,

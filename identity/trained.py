@@ -169,13 +169,18 @@ def in_force(
     version: str,
     *,
     is_retrain: bool,
+    keeps_model: bool = False,
 ) -> tuple[Trained | None, str | None]:
-    """Return the model to score with, or None and why a new one is trained. Asks `people`."""
+    """Return the model to score with, or None and why a new one is trained. Asks `people`, unless the
+    kept model stays whatever they say (`keeps_model`).
+    """
     if is_retrain:
         return None, "asked for"
     known = load(con, rules, version)
     if known is None:
         return None, "no model was kept for these rules"
+    if keeps_model:
+        return known, None
     why = drift(rules, known, *watch(work, "people", "ids"))
     return (None, why) if why else (known, None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from identity import configs, past, state, tables
+from identity import configs, past, rows, state, tables
 from identity import overrides as decisions
 from identity import trained as models
 from identity.email_names import fill_names
@@ -27,6 +27,10 @@ from identity.stable_ids import assign_ids
 from identity.summary import figures
 from identity.trained import Trained
 from identity.visitors import attach_visitors
+
+VISITORS = """
+    select n.node_key from nodes join node_numbers as n on n.number = nodes.node_key
+    where not is_contact"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ def resolve_whole(
     warnings = decisions.spread(work, job.overrides)
     number_nodes(work)
     step("firewall")
-    known, why = models.in_force(con, work, rules, job.version, is_retrain=is_retrain)
+    known, why = models.in_force(
+        con, work, rules, job.version, is_retrain=is_retrain, keeps_model=job.keeps_model
+    )
     block_values(work, rules, known.usual if known is not None else None)
     attach_identifiers(work, rules)
     models.name_people(work, warehouse, known)
@@ -88,10 +94,10 @@ def resolve_whole(
     )
     past.record(work, warehouse, job.run_number)
     step("write")
-    tables.prepare(work, warehouse, job.run_id, job.version, now)
+    rows.prepare(work, warehouse, job.run_id, job.version, now)
     configs.record(work, warehouse, rules, job.overrides, (job.version, now))
     return Found(
-        figures(work, "new_ids", "new_edges"),
+        figures(work, "new_ids", "new_edges", VISITORS),
         warnings,
         trained,
         why if known is None and trained else None,
@@ -103,7 +109,7 @@ def write(
 ) -> None:
     """Write the tables, and what the next run begins with if that is to be kept."""
     if keeps_state:
-        state.gather(work, warehouse)
+        state.gather(work, warehouse, job.buckets)
 
     def write_state() -> None:
         if not keeps_state:
@@ -112,7 +118,7 @@ def write(
             run = (job.version, job.now, found.why_trained)
             models.keep(work, warehouse, found.model, job.rules, run)
         model_id = found.model.model_id if found.model is not None else None
-        state.write_all(work, warehouse, (job.run_number, model_id, job.version))
+        state.write_all(work, warehouse, job.rules, (job.run_number, model_id, job.version))
 
     run = {**job.row, "finished_at": datetime.now(UTC).replace(tzinfo=None), **found.figures}
     tables.publish(work, warehouse, run, write_state)

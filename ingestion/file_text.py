@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,22 +18,25 @@ from blake3 import blake3
 from ingestion.sources import Format, LoadError
 
 BLOCK_BYTES = 1 << 20
-_HASHED_BYTES = 1 << 18
+#: What fits into the processor's cache, for whoever looks at a block after it was hashed.
+DIGESTED_BYTES = 1 << 17
 #: Characters that DuckDB would read as a pattern in a path.
 _PATTERN = frozenset("*?[]{}")
 _BOM = b"\xef\xbb\xbf"
 
 
-def digest(path: Path) -> tuple[str, int]:
-    """BLAKE3 of the file's bytes as they are, and their number.
+def digest(path: Path, also: Callable[[memoryview], None] | None = None) -> tuple[str, int]:
+    """BLAKE3 of the file's bytes as they are, and their number; `also` is shown every block.
 
     In a third of SHA-256's time, which for NDJSON was a tenth of the whole load.
     """
     hash_ = blake3()
-    buffer = memoryview(bytearray(_HASHED_BYTES))
+    buffer = memoryview(bytearray(DIGESTED_BYTES))
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(buffer):
             hash_.update(buffer[:size])
+            if also:
+                also(buffer[:size])
     return hash_.hexdigest(), path.stat().st_size
 
 

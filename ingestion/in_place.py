@@ -38,7 +38,7 @@ def ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, 
     for name in (f"{table.schema}.{table.name}", f"{table.schema}.{table.name} outranked"):
         con.execute(f"drop table if exists ingestion.{quoted(name)}")
     # A view over an empty table is the plainest way to give columns their types.
-    con.execute(f"create table {stored_table(table)} ({stored.body(types)})")
+    con.execute(f"create table {stored_table(table)} ({stored.body(table, types)})")
     stored.show(con, table, types)
 
 

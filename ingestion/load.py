@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from ingestion import (
+    contents,
     drift,
-    file_text,
     in_place,
     keys,
     known_files,
@@ -33,10 +33,27 @@ from ingestion import (
     stored,
     views,
 )
+from ingestion.contents import Contents
 from ingestion.ledger import LedgerEntry
 from ingestion.readers import shortcut
 from ingestion.sources import Arrival, LoadError, LoadResult, Problem, SourceTable
 from ingestion.sql import stored_table
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to be loaded: what its rows are labelled with, where it is and when it began.
+
+    `entry` is the ledger's row before anything came of it; `found` waits for the file's hash.
+    """
+
+    label: rows.Load
+    entry: LedgerEntry
+    path: Path
+    workspace: Path
+    found: Callable[[], Contents]
+    now: datetime
+    clock: float
 
 
 def load(
@@ -91,12 +108,31 @@ def _load_one(
             ledger.supersede(con, standing, ("failed",))
             return standing.result("unchanged")
         marks = arrival.path.stat()
-        content_hash, size = file_text.digest(arrival.path)
-        if standing and standing.content_hash == content_hash:
-            ledger.supersede(con, standing, ("failed",))
+        lines = table.ingest is not None and table.ingest.format.type == "ndjson"
+        with contents.reading(arrival.path, count=lines) as found:
+            if standing and standing.content_hash == found().content_hash:
+                ledger.supersede(con, standing, ("failed",))
+                known_files.remember(con, table, arrival, marks)
+                return standing.result("unchanged")
+            result = _load_new(con, table, arrival, entry, found, now, clock)
+        if result.status == "loaded":
             known_files.remember(con, table, arrival, marks)
-            return standing.result("unchanged")
-        entry = _entry(con, table, arrival.origin, run_id, content_hash, size)
+        return result
+    except OSError as error:
+        return _fail(con, entry, messages.message(error, arrival), now)
+
+
+def _load_new(
+    con: duckdb.DuckDBPyConnection,
+    table: SourceTable,
+    arrival: Arrival,
+    entry: LedgerEntry,
+    found: Callable[[], Contents],
+    now: datetime,
+    clock: float,
+) -> LoadResult:
+    """Load bytes that are not loaded yet; `found` waits for what is known of them."""
+    try:
         problems: list[Problem] = []
         types = ledger.duckdb_types(con, table, problems)
         if problems or table.ingest is None:
@@ -104,54 +140,46 @@ def _load_one(
         delivery = stored.Delivery(entry.load_id, arrival.origin, now)
         label = rows.Load(table, types, delivery, arrival.is_whole)
         with tempfile.TemporaryDirectory(prefix="mainstem-load-") as folder:
-            entry, new = _read(con, label, arrival.path, Path(folder), entry, now, clock)
-        known_files.remember(con, table, arrival, marks)
+            task = Task(label, entry, arrival.path, Path(folder), found, now, clock)
+            entry, new = _read(con, task)
         return replace(entry.result("loaded"), new_columns=new)
     except duckdb.FatalException:
         raise  # the database itself is broken: nothing can be written down in it
     except (LoadError, duckdb.Error, OSError, ValueError) as error:
-        return _fail(con, entry, messages.message(error, arrival), now)
+        known = replace(entry, content_hash=found().content_hash, bytes=found().size)
+        return _fail(con, known, messages.message(error, arrival), now)
 
 
-def _read(
-    con: duckdb.DuckDBPyConnection,
-    label: rows.Load,
-    path: Path,
-    workspace: Path,
-    entry: LedgerEntry,
-    now: datetime,
-    clock: float,
-) -> tuple[LedgerEntry, tuple[str, ...]]:
+def _read(con: duckdb.DuckDBPyConnection, task: Task) -> tuple[LedgerEntry, tuple[str, ...]]:
     """Read the file in a transaction; once more in full, where the quick way overlooked something,
     and once more, with one kind of line end, if it has several."""
+    place = (con, task.label.table, task.label.types, task.path, task.workspace)
     try:
-        reading = readers.reading(con, label.table, label.types, path, workspace)
+        reading = readers.reading(*place)
         try:
-            return _commit(con, label, reading, entry, now, clock)
+            return _commit(con, task, reading)
         except shortcut.OverlookedError:
-            return _commit(con, label, replace(reading, quick=None), entry, now, clock)
+            return _commit(con, task, replace(reading, quick=None))
     except duckdb.InvalidInputException as error:
         if "state machine" not in str(error):
             raise
-    reading = readers.reading(con, label.table, label.types, path, workspace, one_newline=True)
-    return _commit(con, label, reading, entry, now, clock)
+    return _commit(con, task, readers.reading(*place, one_newline=True))
 
 
 def _commit(
-    con: duckdb.DuckDBPyConnection,
-    label: rows.Load,
-    reading: readers.Reading,
-    entry: LedgerEntry,
-    now: datetime,
-    clock: float,
+    con: duckdb.DuckDBPyConnection, task: Task, reading: readers.Reading
 ) -> tuple[LedgerEntry, tuple[str, ...]]:
     with _any_order(con):
         con.execute("begin")
         try:
-            delivery = stored.book(con, label.table, label.delivery)
-            entry, new = _bring_in(con, replace(label, delivery=delivery), reading, entry)
-            elapsed = timedelta(seconds=time.perf_counter() - clock)
-            ledger.write(con, entry, now, now + elapsed)
+            delivery = stored.book(con, task.label.table, task.label.delivery)
+            entry, new = _bring_in(
+                con, replace(task, label=replace(task.label, delivery=delivery)), reading
+            )
+            known = task.found()
+            entry = replace(entry, content_hash=known.content_hash, bytes=known.size)
+            elapsed = timedelta(seconds=time.perf_counter() - task.clock)
+            ledger.write(con, entry, task.now, task.now + elapsed)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")
@@ -160,13 +188,11 @@ def _commit(
 
 
 def _bring_in(
-    con: duckdb.DuckDBPyConnection,
-    label: rows.Load,
-    reading: readers.Reading,
-    entry: LedgerEntry,
+    con: duckdb.DuckDBPyConnection, task: Task, reading: readers.Reading
 ) -> tuple[LedgerEntry, tuple[str, ...]]:
     """Within the transaction: old rows out, new rows in; the entry with its counts, and what
     columns are new."""
+    label = task.label
     raw = stored_table(label.table)
     others = not label.is_snapshot and rows.remove_origin(con, label)
     compete = label.is_snapshot or (
@@ -179,7 +205,8 @@ def _bring_in(
     inserted = rows.insert(con, label, reading, target)
     if reading.quick:
         mine = f"from {target} where {label.mine}"
-        shortcut.verify(con, reading.quick, reading.path, label.types, mine)
+        counted = task.found().keys if reading.path.samefile(task.path) else None
+        shortcut.verify(con, reading.quick, reading.path, label.types, mine, counted)
     con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
     misfit = f"from {target} where {label.mine} and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}").fetchall()[0][0]
@@ -210,7 +237,7 @@ def _bring_in(
         )
     drift_noted = drift.note(con, label, reading.undeclared)
     entry = replace(
-        entry,
+        task.entry,
         rows_read=read,
         rows_loaded=loaded,
         rows_duplicate=duplicates,
@@ -235,22 +262,17 @@ def _any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _entry(
-    con: duckdb.DuckDBPyConnection,
-    table: SourceTable,
-    origin: str,
-    run_id: str,
-    content_hash: str | None = None,
-    size: int | None = None,
+    con: duckdb.DuckDBPyConnection, table: SourceTable, origin: str, run_id: str
 ) -> LedgerEntry:
     """The ledger's row for this attempt, before anything came of it."""
     _, attempts = ledger.current(con, table, origin)
     return LedgerEntry(
-        load_id=_load_id(table, origin, content_hash or "", attempts + 1),
+        load_id=_load_id(table, origin, attempts + 1),
         source=table.source,
         table_name=table.name,
         origin=origin,
-        content_hash=content_hash,
-        bytes=size,
+        content_hash=None,
+        bytes=None,
         rows_read=0,
         rows_loaded=0,
         rows_duplicate=0,
@@ -276,15 +298,8 @@ def _fail(
     return entry.result("failed")
 
 
-def _load_id(table: SourceTable, origin: str, content_hash: str, attempt: int) -> str:
-    parts = (
-        table.source,
-        table.name,
-        origin,
-        content_hash,
-        table.declaration_hash,
-        str(attempt),
-    )
+def _load_id(table: SourceTable, origin: str, attempt: int) -> str:
+    parts = (table.source, table.name, origin, table.declaration_hash, str(attempt))
     return "load_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 

@@ -54,7 +54,7 @@ class Load:
     @property
     def definition(self) -> str:
         """The stored table's columns, as CREATE TABLE wants them."""
-        return body(self.types)
+        return body(self.table, self.types)
 
     @property
     def record_id(self) -> str:

@@ -1,8 +1,9 @@
 """What a raw table is stored as, and the view that everyone reads.
 
-A stored row has its declared columns, `_extra`, `_occurrence`, `_deleted_at` and one number,
-`_delivery`: a row of `ingestion.deliveries`, which says what load it came with, from where and
-when. The view puts those in its place: written beside every row they took a seventh of a load.
+A stored row has its declared columns, `_extra`, `_occurrence` and one number, `_delivery`: a row of
+`ingestion.deliveries`, which says what load it came with, from where and when. The view puts those
+in its place: written beside every row they took a seventh of a load. Only where snapshots are
+loaded is `_deleted_at` stored too: even a column of nulls takes a twentieth.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ingestion.sql import literal, quoted, raw_view, stored_table
 
 #: The columns that a load fills beside the declared ones.
 FILLED = (("_extra", "JSON"), ("_occurrence", "INTEGER"), ("_delivery", "INTEGER"))
-_SHOWN = ("_extra", "_occurrence", "_load_id", "_origin", "_loaded_at", "_deleted_at")
+_SHOWN = ("_extra", "_occurrence", "_load_id", "_origin", "_loaded_at")
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,28 @@ def of_origin(table: SourceTable, origin: str) -> str:
     )
 
 
-def body(types: dict[str, str]) -> str:
+def body(table: SourceTable, types: dict[str, str]) -> str:
     """A stored table's columns as CREATE TABLE wants them."""
-    columns = [*types.items(), *FILLED, ("_deleted_at", "TIMESTAMP")]
+    columns = [*types.items(), *FILLED, *_marked(table)]
     return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
+
+
+def _marked(table: SourceTable) -> list[tuple[str, str]]:
+    """The column that says when a row was missed first, where rows can be."""
+    is_snapshot = table.ingest is not None and table.ingest.mode == "snapshot"
+    return [("_deleted_at", "TIMESTAMP")] if is_snapshot else []
 
 
 def show(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
     """Make the view over the stored table."""
-    columns = ", ".join([*map(quoted, types), *_SHOWN])
+    marked = "_deleted_at" in _columns(con, stored_table(table))
+    columns = ", ".join(
+        [
+            *map(quoted, types),
+            *_SHOWN,
+            "_deleted_at" if marked else "null::timestamp as _deleted_at",
+        ]
+    )
     con.execute(
         f"create or replace view {raw_view(table)} as "
         f"select {columns}, {record_id(table, types)} as _record_id from (from {stored_table(table)} "
@@ -93,19 +107,24 @@ def ensure(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, 
     `<table>__before_<hash>` and the table begins anew.
     """
     stored = stored_table(table)
-    con.execute(f"create table if not exists {stored} ({body(types)})")
+    con.execute(f"create table if not exists {stored} ({body(table, types)})")
     if not _alter(con, table, types):
         aside = (
             f"{quoted(table.schema)}.{quoted(f'{table.name}__before_{table.declaration_hash[:8]}')}"
         )
         con.execute(f"drop table if exists {aside}")
         con.execute(f"create table {aside} as from {raw_view(table)}")
-        con.execute(f"create or replace table {stored} ({body(types)})")
+        con.execute(f"create or replace table {stored} ({body(table, types)})")
         con.execute(
             "update ops.loads set status = 'superseded' where source = ? and table_name = ?",
             [table.source, table.name],
         )
     show(con, table, types)
+
+
+def _columns(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    """The types of a table's columns, by their names."""
+    return dict(con.execute(f"select column_name, column_type from (describe {name})").fetchall())
 
 
 def _alter(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> bool:
@@ -117,12 +136,11 @@ def _alter(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, 
     for name in (stored_table(table), outranked_table(table)):
         if name == outranked_table(table) and not has_outranked(con, table):
             continue
-        described = con.execute(f"select column_name, column_type from (describe {name})")
-        present = dict(described.fetchall())
+        present = _columns(con, name)
         if "_delivery" not in present:  # written before deliveries had numbers
             con.execute(f"drop table if exists {outranked_table(table)}")
             return False
-        for column, kind in types.items():
+        for column, kind in [*types.items(), *_marked(table)]:
             if column not in present:
                 con.execute(f"alter table {name} add column {quoted(column)} {kind}")
             elif present[column] != kind:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 
+EXACTLY = ("--indirect-selection", "empty", "--select")
+
+
 class ProjectError(Exception):
     """The dbt project cannot be read; the message is dbt's, which names the file."""
 
@@ -130,18 +133,24 @@ class Project:
         on_event: Callable[[Any], None] | None = None,
         *,
         run_id: str = "",
+        unit_tests: bool = True,
+        rebuild: Iterable[str] = (),
     ) -> list[NodeResult]:
         """`dbt build` of exactly these manifest nodes (models, seeds, tests), in their order.
 
-        `run_id` is what the audiences' books call the run; without one it is dbt's own id.
+        dbt runs a model's unit tests with it, unless `unit_tests` is false. Incremental models named
+        in `rebuild` are built anew; the others take in what changed. `run_id` is what the
+        audiences' books call the run; without one it is dbt's own id.
         """
         os.environ["MAINSTEM_RUN_ID"] = run_id
+        os.environ["MAINSTEM_REBUILD"] = ",".join(rebuild)
+        without = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
         selection = sorted(".".join(node["fqn"]) for node in nodes)
         if not selection:
             return []
         result = self._invoke(
             # The manifest that parsing wrote is what fingerprints are taken from: leave it as it is.
-            ["build", "--no-write-json", "--indirect-selection", "empty", "--select", *selection],
+            ["build", "--no-write-json", *without, *EXACTLY, *selection],
             on_event,
         )
         if result.exception is not None and result.result is None:

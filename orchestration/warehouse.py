@@ -10,9 +10,17 @@ from pathlib import Path
 import duckdb
 
 PUBLISHED_SCHEMAS = ("canonical", "identity", "marts", "audiences", "reverse_etl")
-"""Published whole; of ops only what was loaded and landed: quarantine and raw hold what was refused."""
+"""Published whole."""
 
-PUBLISHED_OPS_TABLES = ("loads", "landed")
+PUBLISHED_TABLES = (
+    "ops.loads",
+    "ops.landed",
+    "identity_state.models",
+    "identity_state.frequent_names",
+    "intermediate.int_shared_devices",
+)
+"""Of other schemas only these: quarantine and raw hold what was refused, and of what identity's next run
+begins with, a preview needs the model alone; audiences over events ask whose a shared device was."""
 
 
 @contextmanager
@@ -25,6 +33,8 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(path), config=settings)
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         yield con
     finally:
         con.close()
@@ -38,6 +48,8 @@ def read_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(path), read_only=True)
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         yield con
     finally:
         con.close()
@@ -51,6 +63,8 @@ def attach_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(":memory:")
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         con.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as published (read_only)")
         con.execute("use published")
         yield con
@@ -82,13 +96,14 @@ def publish(con: duckdb.DuckDBPyConnection, target: Path) -> dict[str, int]:
             select table_schema, table_name
             from information_schema.tables
             where table_catalog = current_catalog()
-              and (table_schema in (select unnest(?)) or (table_schema = 'ops' and table_name in (select unnest(?))))
+              and (table_schema in (select unnest(?)) or table_schema || '.' || table_name in (select unnest(?)))
             order by all
             """,
-            [list(PUBLISHED_SCHEMAS), list(PUBLISHED_OPS_TABLES)],
+            [list(PUBLISHED_SCHEMAS), list(PUBLISHED_TABLES)],
         ).fetchall()
         rows: dict[str, int] = {}
-        for schema in ("ops", *PUBLISHED_SCHEMAS):
+        partly = {table.partition(".")[0] for table in PUBLISHED_TABLES}
+        for schema in sorted({*PUBLISHED_SCHEMAS, *partly}):
             con.execute(f"create schema draft.{quote(schema)}")
         for schema, table in tables:
             name = f"{quote(schema)}.{quote(table)}"

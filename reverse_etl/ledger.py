@@ -12,7 +12,7 @@ Payloads are kept in `planned_rows` until their run ends and nowhere else.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +22,11 @@ import duckdb
 from reverse_etl import settling
 from reverse_etl.declarations import Sync
 
-# what does not fit is worked on by way of files beside the ledger
-MEMORY, MEMORY_FOR_MANY = "160MB", "400MB"
-MANY_ROWS = 300_000
+# what does not fit is worked on by way of files beside the ledger; not everything can be
+MEMORY = ("160MB", "400MB", "1600MB")
+MANY_ROWS = 150_000
 SETTINGS: Mapping[str, str] = {
-    "memory_limit": MEMORY,
+    "memory_limit": MEMORY[0],
     # payloads are gone when a run ends: most runs need not move them from the log to the tables
     "wal_autocheckpoint": "64MB",
 }
@@ -184,9 +184,20 @@ def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def make_room(con: duckdb.DuckDBPyConnection, rows: int) -> None:
-    """Allow a plan of so many rows the memory that it takes to be quick; there is an end to it."""
-    con.execute(f"SET memory_limit = '{MEMORY_FOR_MANY if rows > MANY_ROWS else MEMORY}'")
+def with_room(con: duckdb.DuckDBPyConnection, rows: int, work: Callable[[], None]) -> None:
+    """Do work over so many rows in little memory, and again in more where that was not enough.
+
+    The connection keeps the memory that was needed. Raises what `work` raises.
+    """
+    rooms = MEMORY if rows <= MANY_ROWS else MEMORY[1:]
+    for memory in rooms:
+        con.execute(f"SET memory_limit = '{memory}'")
+        try:
+            return work()
+        except duckdb.OutOfMemoryException:
+            if memory == rooms[-1]:
+                raise
+    return None
 
 
 def ddl(columns: dict[str, str]) -> str:

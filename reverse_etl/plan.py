@@ -18,6 +18,7 @@ mode `mirror` removed if the destination has them.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import duckdb
 from reverse_etl import destinations, difference, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
 from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED
-from reverse_etl.ledger import OpenRun, make_room
+from reverse_etl.ledger import OpenRun, with_room
 from reverse_etl.payload import Columns
 
 NEEDED = (
@@ -69,7 +70,6 @@ def make(
     `run` is the run that the plan is for; rows it has already been answered about are not planned a
     second time. `full` plans everything as changed. Raises PlanError.
     """
-    capabilities = destinations.find(sync.destination).capabilities
     bound = {
         "name": sync.name,
         "purpose": sync.consent_purpose,
@@ -85,14 +85,8 @@ def make(
                 (SELECT count(*) FROM {GOLDEN_TABLE}),
                 (SELECT count(*) FROM {difference.CONSENTS_TABLE})"""
         ).fetchall()
-        make_room(con, max(source_rows, customers, consents))
-        con.execute(difference.shared_keys_sql(sync, columns))
-        ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
-        for sql in (
-            difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared),
-            difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
-        ):
-            con.execute(sql, {name: value for name, value in bound.items() if f"${name}" in sql})
+        rows = max(source_rows, customers, consents)
+        with_room(con, rows, lambda: _write(con, sync, columns, bound, full=full))
     except duckdb.Error as error:
         # DuckDB's messages can quote values of rows, so only their kind is passed on
         raise PlanError(
@@ -107,6 +101,24 @@ def make(
     shape = json.dumps(columns.shape(sync), ensure_ascii=False, sort_keys=True)
     types = tuple(columns.source(column)[1] for _, column in sync.fields)
     return Basis(source_rows, customers, consents, types, shape)
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection,
+    sync: Sync,
+    columns: Columns,
+    bound: Mapping[str, str | None],
+    *,
+    full: bool,
+) -> None:
+    capabilities = destinations.find(sync.destination).capabilities
+    con.execute(difference.shared_keys_sql(sync, columns))
+    ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
+    for sql in (
+        difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared),
+        difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
+    ):
+        con.execute(sql, {name: value for name, value in bound.items() if f"${name}" in sql})
 
 
 def keep_must_go(con: duckdb.DuckDBPyConnection) -> None:

@@ -60,6 +60,10 @@
 {% macro last_known_before(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known_before')(column, partition_by, order_by)) }}{% endmacro %}
 {% macro duckdb__last_known_before(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and 1 preceding){% endmacro %}
 
+{# The last value that is not null in the rows up to this one. #}
+{% macro last_known(column, partition_by, order_by) %}{{ return(adapter.dispatch('last_known')(column, partition_by, order_by)) }}{% endmacro %}
+{% macro duckdb__last_known(column, partition_by, order_by) %}last_value({{ column }} ignore nulls) over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and current row){% endmacro %}
+
 {# One row a day, `date_day`, from a date to the day of a moment: a whole select. #}
 {% macro date_spine(first_day, until) %}{{ return(adapter.dispatch('date_spine')(first_day, until)) }}{% endmacro %}
 {% macro duckdb__date_spine(first_day, until) %}select unnest(generate_series(date '{{ first_day }}', cast({{ until }} as date), interval 1 day)) as date_day{% endmacro %}
@@ -85,3 +89,8 @@
    of its MD5. #}
 {% macro hash_fraction(text) %}{{ return(adapter.dispatch('hash_fraction')(text)) }}{% endmacro %}
 {% macro duckdb__hash_fraction(text) %}(cast('0x' || left(md5({{ text }}), 8) as bigint) / 4294967296.0){% endmacro %}
+
+{# A number that two sets of rows share only if they are the same set: an aggregate, good for comparing
+   within one statement. #}
+{% macro set_hash(columns) %}{{ return(adapter.dispatch('set_hash')(columns)) }}{% endmacro %}
+{% macro duckdb__set_hash(columns) %}bit_xor(hash({{ columns }})){% endmacro %}

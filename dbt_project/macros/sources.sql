@@ -73,3 +73,37 @@
     where false
     {% endif %}
 {% endmacro %}
+
+{# The same of built events, one select a column: sources may differ in what is verified. #}
+{% macro unpivot_event_identifiers(relation) %}
+    {% set found = {} %}
+    {% for source in sources_of('events') %}
+        {% for column in staged_columns(source, 'events').values() if column.config.meta.identifier %}
+            {% set meta = column.config.meta %}
+            {% for name in [column.name] + ([meta.verified_by] if meta.verified_by else []) if name not in graph.nodes['model.' ~ project_name ~ '.events'].columns %}
+                {{ exceptions.raise_compiler_error('stg_' ~ source ~ '__events.yml: ' ~ name ~ ' says who somebody is, but canonical.events has no such column: add it to models/canonical/events.yml and events.sql, and to models/intermediate/canonical/int_events.yml') }}
+            {% endfor %}
+            {% set verified = 'coalesce(' ~ meta.verified_by ~ ', false)' if meta.verified_by else (meta.verified or false) %}
+            {% do found.setdefault((column.name, meta.identifier), {}).update({source: verified}) %}
+        {% endfor %}
+    {% endfor %}
+    {% for key, verified in found.items() %}
+    select
+        'anon:' || anonymous_id as node_key,
+        '{{ key[1] }}' as identifier_type,
+        trim(cast({{ key[0] }} as varchar)) as identifier_value,
+        case source_system {% for source, is_it in verified.items() %}when '{{ source }}' then {{ is_it }} {% endfor %}end as is_verified,
+        event_at
+    from {{ relation }}
+    where {{ key[0] }} is not null and source_system in ('{{ verified.keys() | join("', '") }}')
+        {{ 'union all' if not loop.last }}
+    {% else %}
+    select
+        cast(null as varchar) as node_key,
+        cast(null as varchar) as identifier_type,
+        cast(null as varchar) as identifier_value,
+        cast(null as boolean) as is_verified,
+        cast(null as timestamp) as event_at
+    where false
+    {% endfor %}
+{% endmacro %}

@@ -4,8 +4,9 @@ DuckDB parses a line once to give the declared keys, without a word about the re
 rest parses it again, for a third of what a load costs. So the first lines are asked, and if they
 have nothing undeclared the file is read for the declared keys alone. Then they are counted: a colon
 after a quote or white space, and not before a null, comes at least once for every key of every
-object that has a value, so where such colons are as many as values were stored, none was
-overlooked. Where they are more (a nested object, ` :` within a text), every line is asked. If a
+object that has a value, so where such colons are as many as values were stored, and keys inside
+stored JSON, none was overlooked. (`contents` counts them, while it hashes the file.) Where they are
+more (an object where a text was declared, ` :` within a text), every line is asked. If a
 value was overlooked after all, or a line had none of the declared keys, the load is rolled back and
 reads in full. (An undeclared key that is null says nothing, and is not kept by either way.)
 """
@@ -13,20 +14,17 @@ reads in full. (An undeclared key that is null says nothing, and is not kept by 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
+from ingestion import contents
 from ingestion.sql import literal, quoted
 
 _FIRST_LINES = 2_000
-#: Larger arrays are mapped and unmapped by the kernel one by one, for twice the time.
-_BLOCK_BYTES = 1 << 17
-_COLON, _SPACE, _QUOTE_AS_SPACE = np.uint8(ord(":")), np.uint8(ord(" ")), np.uint8(0xFD)
-_NULL = np.uint8(ord("n"))
+_KEY, _IN_TEXT, _NULL_KEY = '":', '\\":', '":null'
 
 
 class OverlookedError(Exception):
@@ -107,39 +105,68 @@ def quick(
 
 
 def verify(
-    con: duckdb.DuckDBPyConnection, reading: Quick, path: Path, names: Iterable[str], inserted: str
+    con: duckdb.DuckDBPyConnection,
+    reading: Quick,
+    path: Path,
+    types: Mapping[str, str],
+    inserted: str,
+    keys: int | None,
 ) -> None:
-    """Raise OverlookedError unless the rows `inserted` (FROM … WHERE …) are all that is in the file."""
-    columns = list(map(quoted, names))
-    values = " + ".join(f"count({name})" for name in columns)
-    nothing = " and ".join(f"{name} is null" for name in columns)
-    stored, empty = con.execute(
-        f"select {values}, count(*) filter (_occurrence is null and {nothing}) {inserted}"
-    ).fetchall()[0]
-    if empty:
+    """Raise OverlookedError unless the rows `inserted` (FROM … WHERE …) are all that is in the file.
+
+    `types` are their declared columns; `keys` those that `contents` counted in the file, if it did.
+    """
+    nothing = " and ".join(f"{quoted(name)} is null" for name in types)
+    if con.execute(f"select 1 {inserted} and _occurrence is null and {nothing} limit 1").fetchall():
         raise OverlookedError
-    if reading.countable and _most_keys(path) == stored:
+    if reading.countable and _all_stored(con, path, types, inserted, keys):
         return
     if con.execute(reading.stray).fetchall():
         raise OverlookedError
 
 
-def _most_keys(path: Path) -> int:
-    """How many keys with a value all objects in the file, also nested ones, have at most."""
-    count = 0
-    before = b" "  # and, from the second block on, what the last one could not see the end of
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK_BYTES):
-            count += _keys(before + block)
-            before = (before + block)[-3:]
-        return count + _keys(before + b"  ")
+def _all_stored(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    types: Mapping[str, str],
+    inserted: str,
+    keys: int | None,
+) -> bool:
+    """Whether the file has no more keys than values were stored, nulls aside."""
+    if keys is None:
+        keys = contents.read(path, count=True).keys or 0
+    # By where each column is null: what has no null at all is not even read.
+    nulls = [f"select count(*) {inserted} and {quoted(name)} is null" for name in types]
+    counts = con.execute(" union all ".join(nulls)).fetchall()
+    rows = con.execute(f"select count(*) {inserted}").fetchall()[0][0]
+    stored = int(rows * len(types) - sum(count for (count,) in counts))
+    if keys == stored:
+        return True
+    inner, inner_nulls = _keys_inside(con, types, inserted)
+    if keys == stored + inner:
+        return True
+    return keys - contents.null_keys(path) == stored + inner - inner_nulls
 
 
-def _keys(text: bytes) -> int:
-    """The colons of keys with a value, from the second sign to the last but two."""
-    signs = np.frombuffer(text, np.uint8)
-    first, second, third, fourth = signs[:-3], signs[1:-2], signs[2:-1], signs[3:]
-    # Without its second bit, a quote is a space, and no other sign becomes one.
-    keys = (second == _COLON) & ((first & _QUOTE_AS_SPACE) <= _SPACE)
-    nulls = (third == _NULL) | ((third <= _SPACE) & (fourth == _NULL))
-    return int(np.count_nonzero(keys & ~nulls))
+def _keys_inside(
+    con: duckdb.DuckDBPyConnection, types: Mapping[str, str], inserted: str
+) -> tuple[int, int]:
+    """How many keys the stored JSON has inside at least, and how many of them are null at most.
+
+    Stored JSON is written without blanks, and within a text a quote comes behind a backslash: a
+    quote and a colon without one are a key's. (One that ends with a backslash is left out.)
+    """
+    names = [quoted(name) for name, kind in types.items() if kind == "JSON"]
+    if not names:
+        return 0, 0
+
+    def times(text: str) -> str:
+        each = [
+            f"coalesce(strlen({name}) - strlen(replace({name}::varchar, {literal(text)}, '')), 0)"
+            for name in names
+        ]
+        return f"coalesce(sum({' + '.join(each)}), 0)::bigint // {len(text)}"
+
+    keys = f"{times(_KEY)} - {times(_IN_TEXT)}"
+    inner, nulls = con.execute(f"select {keys}, {times(_NULL_KEY)} {inserted}").fetchall()[0]
+    return int(inner), int(nulls)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from identity.audience_effects import AudienceEffect
 from identity.plan import Plan
 from orchestration.cli import EXIT_FAILED
 from orchestration.home import find_home
 from orchestration.warehouse import attach_published
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -22,7 +28,10 @@ from orchestration.warehouse import attach_published
     help="A rules file to try, instead of identity/rules.yml.")  # fmt: skip
 @click.option("--overrides", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Decisions to try, instead of identity/overrides.yml.")  # fmt: skip
-def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None) -> None:
+@click.option("--retrain", is_flag=True, help="With a model trained on the records of today.")
+def plan(
+    as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None, retrain: bool
+) -> None:
     """Show what today's rules.yml and overrides.yml would change, without changing it.
 
     Resolves the published records in memory and compares with their customers: who would merge,
@@ -34,6 +43,10 @@ def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None)
     from identity.sections import RulesError
     from orchestration.progress import Progress, to_terminal
 
+    if retrain and (rules or overrides):
+        raise click.UsageError(
+            "--retrain tries the rules and decisions in force; leave the files out"
+        )
     home = find_home()
     progress = Progress() if quiet or as_json else to_terminal()
     try:
@@ -44,6 +57,7 @@ def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None)
                 config,
                 now=datetime.now(UTC).replace(tzinfo=None),
                 progress=lambda step: progress.say(f"plan: {step}"),
+                is_retrain=retrain,
             )
     except RulesError as error:
         print(f"mainstem: {error}", file=sys.stderr)
@@ -51,12 +65,11 @@ def plan(as_json: bool, quiet: bool, rules: Path | None, overrides: Path | None)
     if as_json:
         print(json.dumps(found.to_dict(), indent=2, default=str, ensure_ascii=False))
     else:
-        _show(found)
+        _show(found, is_retrain=retrain)
 
 
-def _show(found: Plan) -> None:
+def _show(found: Plan, *, is_retrain: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
@@ -88,26 +101,16 @@ def _show(found: Plan) -> None:
         for line in effect.evidence:
             console.print(Text(f"      {line}", style="green"))
     if found.audiences:
-        table = Table(box=None, header_style="bold")
-        table.add_column("\nAudience")
-        for title in ("members", "with other\nrecords", "one with an-\nother member"):
-            table.add_column(title, justify="right")
-        for audience in found.audiences:
-            table.add_row(
-                audience.audience,
-                f"{audience.members:,}",
-                f"{audience.touched:,}",
-                f"{audience.merged_away:,}",
-            )
-        console.print(table)
+        _show_audiences(console, found.audiences)
+    if found.why_trained is not None and not is_retrain:
         console.print(
-            "  (members that are touched; their SELECTs run again after apply)", style="dim"
+            "\nPairs were scored with a model trained for this preview"
+            f" ({found.why_trained}); apply trains one, too."
         )
-    console.print(
-        "\nPairs were scored with a model trained for this preview; apply scores with the one in"
-        " force, so a few doubtful pairs may come out otherwise."
+    carried_out, kept = (
+        ("retrain", "the kept model") if is_retrain else ("apply", "the former rules")
     )
-    if found.rolled_back_to:
+    if found.rolled_back_to and not is_retrain:
         console.print(
             f"\nThe rules and decisions of run {found.rolled_back_to[:8]} are in force since a rollback:"
             " these count after `mainstem identity apply`."
@@ -115,7 +118,37 @@ def _show(found: Plan) -> None:
     elif found.share_moved > found.max_changed_share:
         console.print(
             f"\nMore than guards.max_changed_share ({found.max_changed_share:.1%}): `mainstem run` will"
-            " keep the former rules until `mainstem identity apply`."
+            f" keep {kept} until `mainstem identity {carried_out}`."
         )
+    elif is_retrain:
+        console.print("\nNext: mainstem identity retrain")
     else:
         console.print("\nNext: mainstem identity apply   # or the next mainstem run does it")
+
+
+def _show_audiences(console: Console, audiences: Sequence[AudienceEffect]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("\nAudience")
+    for title in ("members", "with other\nrecords", "members\nthen"):
+        table.add_column(title, justify="right")
+    touched = [audience for audience in audiences if audience.touched]
+    for audience in touched:
+        most = audience.members_most
+        table.add_row(
+            audience.audience,
+            f"{audience.members:,}",
+            f"{audience.touched:,}",
+            f"{audience.members_least:,}"
+            + (f" to {most:,}" if most > audience.members_least else ""),
+        )
+    if touched:
+        console.print(table)
+        console.print(
+            "  (their members under the customers they would be; SELECTs run again after apply)",
+            style="dim",
+        )
+    untouched = len(audiences) - len(touched)
+    if untouched:
+        console.print(f"  Audiences with nobody touched: {untouched:,}", style="dim")

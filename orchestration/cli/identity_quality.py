@@ -131,6 +131,11 @@ def _show_evaluation(found: Evaluation) -> None:
         if found.is_weighted
         else "Not every label has a stratum: all count alike, and speak for themselves alone."
     )
+    unasked = [s.name for s in found.strata if s.pairs and not s.labels]
+    if found.is_weighted and unasked:
+        console.print(
+            f"No label speaks for {', '.join(unasked)}: the figures leave these pairs out."
+        )
     console.print(
         f"{weighted} They speak for pairs with some evidence between them; pairs without any are not"
         " seen, so recall is an upper bound.",

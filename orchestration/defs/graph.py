@@ -1,5 +1,6 @@
 """Identity as Dagster assets: canonical contacts in, the tables of the graph out, in one step."""
 
+import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ def build() -> Any:
             }
             misplaced = con.execute(_MISPLACED_NODES).fetchall()[0][0]
             labels = sample.truth(mainstem.home) if mainstem.is_sample else None
-            score = evaluate.evaluate(con, _truth_sql(labels)) if labels else None
+            score = evaluate.evaluate(con, read_truth(con, labels)) if labels else None
         mainstem.facts["score"] = score
         for unknown in summary.unknown_types:
             mainstem.leave_out(
@@ -154,9 +155,21 @@ _MISPLACED_NODES = """
 """
 
 
-def _truth_sql(path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"""(
-        select source_system || ':' || source_record_id as contact_key, person_id
-        from read_csv('{quoted}', header = true, all_varchar = true)
-    )"""
+def read_truth(con: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Create a temporary table of the sample's labels(contact_key, person_id) and return its name.
+
+    DuckDB would take a [ ] * or ? in the path for a pattern and read other files.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    con.execute(
+        """
+        create or replace temp table sample_labels as
+        select unnest($1::varchar[]) as contact_key, nullif(unnest($2::varchar[]), '') as person_id
+        """,
+        [
+            [f"{row['source_system']}:{row['source_record_id']}" for row in rows],
+            [row["person_id"] for row in rows],
+        ],
+    )
+    return "temp.sample_labels"

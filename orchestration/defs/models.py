@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
-from orchestration import staleness
+from orchestration import rebuilds, staleness
 from orchestration.progress import Progress
 from orchestration.project import NodeResult, Project
 from orchestration.runtime import Mainstem
@@ -130,6 +130,8 @@ def _build_stale(
         )
         relations = staleness.existing_relations(con)
         chosen = staleness.choose(manifest, selected, now, before, relations)
+        codes = rebuilds.codes(manifest, project.variables)
+        anew = rebuilds.begin(con, codes, [node["unique_id"] for node in chosen])
         staleness.forget(con, [node["unique_id"] for node in chosen])
         has_removed = staleness.has_removed_audiences(con, manifest)
 
@@ -137,7 +139,9 @@ def _build_stale(
     if chosen:
         models = sum(node["resource_type"] in staleness.BUILDABLE for node in chosen)
         progress.say(f"dbt: building {models} models, running {len(chosen) - models} tests")
-        results = {result.unique_id: result for result in project.build(chosen, run_id=run_id)}
+        rebuild = [manifest["nodes"][unique_id]["name"] for unique_id in anew]
+        outcomes = project.build(chosen, run_id=run_id, rebuild=rebuild)
+        results = {result.unique_id: result for result in outcomes}
         _tell(progress, results.values())
     else:
         if has_removed:
@@ -155,6 +159,7 @@ def _build_stale(
     }
     with mainstem.warehouse() as con:
         staleness.remember(con, good, run_id=run_id, now=mainstem.now)
+        rebuilds.finish(con, codes, good)
         rows = _count_rows(con, manifest, selected)
     as_before = {
         unique_id: node

@@ -304,6 +304,44 @@ def test_tsv_is_written_with_tabs(tmp_path: Path) -> None:
     assert (tmp_path / "o.tsv").read_text(encoding="utf-8").startswith("id\tcustomer_id\na\t")
 
 
+def test_a_device_is_written_into_and_stays_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", ["id", "name"], [["a", "Ann Lee"], ["b", "Bob Ray"]])
+    nowhere = tmp_path / "nowhere.csv"
+    nowhere.symlink_to("/dev/null")
+    assert cli(str(path), "--out", str(nowhere)).exit_code == 0
+    assert nowhere.is_symlink() and not nowhere.is_file()
+    kept, link = tmp_path / "kept.csv", tmp_path / "link.csv"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    assert cli(str(path), "--out", str(link)).exit_code == 0
+    assert link.is_symlink() and kept.read_text().startswith("id,customer_id")
+
+
+def test_numbers_given_in_sequence_are_no_evidence(tmp_path: Path, rules: Rules) -> None:
+    # everybody twice, with the numbers that the offices gave in turn ...
+    rows = [
+        [
+            f"r{n}-{copy}",
+            FIRST[n % len(FIRST)],
+            LAST[n // 3 % len(LAST)] + "abcdefghij"[n % 10],
+            *given,
+        ]
+        for n in range(60)
+        for given in [[f"{letter}{4100 + n}" for letter in "LPT"]]
+        for copy in range(2)
+    ]
+    # ... and namesakes of whom nothing is known but numbers that follow on one another
+    rows += [
+        [f"n{n}", "maria", "stonebridge", *(f"{letter}{4501 + n}" for letter in "LPT")]
+        for n in range(8)
+    ]
+    header = ["id", "first_name", "last_name", "licence_no", "passport_no", "tax_no"]
+    report, ids = run(write(tmp_path / "a.csv", header, rows), rules)
+    assert sorted(c.header for c in report.columns if c.field == "identifier") == header[3:]
+    assert all(ids[f"r{n}-0"] == ids[f"r{n}-1"] for n in range(60))
+    assert len({ids[f"n{n}"] for n in range(8)}) == 8
+
+
 def test_the_command_needs_neither_dagster_nor_dbt() -> None:
     code = (
         "import sys, orchestration.cli.resolve;"

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from identity import overrides
+from identity import overrides, probabilistic
 from identity.rules import default_path
+from identity.training import train
 from orchestration.cli import cli
 from orchestration.warehouse import publish
 
@@ -41,9 +42,11 @@ def published(tmp_path_factory: pytest.TempPathFactory, new_warehouse: Any) -> P
     w.visitor("v1", email="ann@lee.org")
     w.steer()
     w.con.execute("create schema audiences")
-    w.con.execute(
-        "create table audiences.aud_all as select distinct customer_id from identity.crosswalk"
-    )
+    for name, members in (("all", "true"), ("fox", "node_key = 'crm:3'")):
+        w.con.execute(
+            f"create table audiences.aud_{name} as"
+            f" select distinct customer_id from identity.crosswalk where {members}"
+        )
     publish(w.con, path)
     w.con.close()
     return path
@@ -115,11 +118,38 @@ overrides:
     plan = json.loads(mainstem("identity", "plan", "--json").output)
     assert plan["merged"] + plan["split"] >= 1 and plan["contacts_moved"] >= 1
     assert {effect["kind"] for effect in plan["effects"]} & {"merge", "split", "move"}
-    assert plan["audiences"][0]["touched"] >= 1
+    everybody, fox = plan["audiences"]
+    assert everybody["touched"] >= 1 and fox["touched"] == 0
+    assert everybody["members"] == everybody["members_least"] + plan["merged"]
+    assert everybody["members_most"] == everybody["members_least"] + plan["split"]
     assert "no record is known by gone:1" in plan["warnings"][0]
     shown = mainstem("identity", "plan", "--quiet").output
     assert "Customers" in shown and "aud_all" in shown
+    assert "aud_fox" not in shown and "nobody touched: 1" in shown
     assert published.read_bytes() == before
+
+
+def test_plan_scores_with_the_kept_model_unless_asked_for_a_new_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def count(*given: Any) -> Any:
+        trained.append(1)
+        return train(*given)
+
+    monkeypatch.setattr(probabilistic, "train", count)
+    (project / "identity" / "overrides.yml").write_text(
+        "overrides: [{action: never_link, left: crm:1, right: crm:2, author: jo, reason: x,"
+        " created_at: 2026-07-01}]\n"
+    )
+    shown = mainstem("identity", "plan", "--quiet").output
+    assert "Customers" in shown and "trained" not in shown and not trained
+    plan = json.loads(mainstem("identity", "plan", "--retrain", "--json").output)
+    assert trained and plan["why_trained"] == "asked for"
+    (project / "identity" / "overrides.yml").write_text("overrides: []\n")
+    again = mainstem("identity", "plan", "--retrain", "--quiet").output
+    assert "Customers" in again and "Next: mainstem identity retrain" in again
 
 
 def test_plan_names_a_mistake(project: Path) -> None:

@@ -225,3 +225,19 @@ def test_whatever_the_evidence_decisions_hold(
     for override in w.overrides:
         together = ids[override.left] == ids[override.right]
         assert together == (override.action == "always_link")
+
+
+@pytest.mark.parametrize("value", ["email:jo@example.com", "phone:+1 617-555-0134"])
+def test_an_identifier_written_as_a_key_is_not_repeated(warehouse: Any, value: str) -> None:
+    warehouse.contact("crm:1", first_name="Ann")
+    warehouse.decide("never_link", "crm:1", value)
+    (warning,) = warehouse.resolve().warnings
+    kind, _, secret = value.partition(":")
+    assert secret not in warning and f"no source is called {kind}" in warning
+
+
+def test_a_key_of_a_source_is_named_though_it_looks_like_a_number(warehouse: Any) -> None:
+    warehouse.contact("crm:1", first_name="Ann")
+    warehouse.decide("never_link", "crm:1", "crm:6175550134")
+    (warning,) = warehouse.resolve().warnings
+    assert "no record is known by crm:6175550134" in warning

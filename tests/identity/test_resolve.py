@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from identity import tables
+from identity import rows
 from identity.evaluate import evaluate
 from identity.rules import RulesError
 
@@ -103,13 +103,13 @@ def test_a_failed_write_leaves_yesterdays_tables(
     warehouse.resolve()
     before = warehouse.con.execute("from identity.crosswalk").fetchall()
     warehouse.contact("shop:2", first_name="Bob", last_name="Jones")
-    prepare = tables.prepare
+    prepare = rows.prepare
 
     def prepare_badly(work: Any, *rest: Any) -> None:
         prepare(work, *rest)
         work.execute("alter table new_held_clusters rename column kind to no_such_column")
 
-    monkeypatch.setattr(tables, "prepare", prepare_badly)
+    monkeypatch.setattr(rows, "prepare", prepare_badly)
     with pytest.raises(duckdb.Error):
         warehouse.resolve()
     assert warehouse.con.execute("from identity.crosswalk").fetchall() == before
@@ -335,3 +335,54 @@ def test_clusters_above_the_cap_are_cut_and_reported(warehouse: Any) -> None:
     assert ("too_large",) in warehouse.con.execute(
         "select kind from identity.held_clusters"
     ).fetchall()
+
+
+def with_rule(rules: Any, kind: str, **changes: object) -> Any:
+    identifiers = tuple(
+        replace(i, **changes) if i.identifier_type == kind else i for i in rules.identifiers
+    )
+    return replace(rules, identifiers=identifiers, config_hash=f"{kind} {changes}")
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+def test_a_scoped_identifier_is_one_persons_within_its_source(warehouse: Any, scoped: bool) -> None:
+    warehouse.rules = with_rule(warehouse.rules, "loyalty_card", scoped_to_source=scoped)
+    warehouse.contact("one:1", first_name="Ann", loyalty_card="A-17")
+    warehouse.contact("one:2", first_name="Ann", loyalty_card="a17")
+    warehouse.contact("two:1", first_name="Ann", loyalty_card="A-17")
+    warehouse.resolve()
+    assert same(warehouse, "one:1", "one:2")
+    assert same(warehouse, "one:1", "two:1") is not scoped
+
+
+def test_a_scoped_identifier_excuses_no_conflict_between_sources(warehouse: Any) -> None:
+    for number, source in enumerate(("one", "two"), start=1):
+        first = "Ann" if number == 1 else "Bob"
+        warehouse.contact(f"{source}:1", first_name=first, user_id="u17", email="home@lee.org")
+    warehouse.resolve()
+    assert same(warehouse, "one:1", "two:1")
+    warehouse.rules = with_rule(warehouse.rules, "user_id", scoped_to_source=True)
+    warehouse.resolve()
+    assert not same(warehouse, "one:1", "two:1")
+
+
+@pytest.mark.parametrize(("limit", "is_one"), [(2, False), (3, True)])
+def test_a_customer_with_too_many_values_comes_apart_into_its_surest_parts(
+    warehouse: Any, limit: int, is_one: bool
+) -> None:
+    warehouse.rules = with_rule(warehouse.rules, "user_id", max_values=limit)
+    mail = {"first_name": "Ann", "email": "ann@lee.org"}
+    warehouse.contact("a:1", **mail, user_id="u1")
+    warehouse.contact("b:1", **mail, user_id="u2")
+    # the name and the postcode are evidence enough, though not of the surest
+    warehouse.contact(
+        "a:2", first_name="Ann", last_name="Stone", postal_code="02134", email="ann@lee.org"
+    )
+    warehouse.contact("c:1", first_name="Ann", last_name="Stone", postal_code="02134", user_id="u3")
+    warehouse.resolve()
+    assert same(warehouse, "a:1", "b:1", "a:2")
+    assert same(warehouse, "a:1", "c:1") is is_one
+    held = warehouse.con.execute(
+        "select kind, identifier_type from identity.held_clusters where identifier_type = 'user_id'"
+    ).fetchall()
+    assert len(held) == (0 if is_one else 1)

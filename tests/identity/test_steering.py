@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import past
+from identity.configs import Config
 from identity.lookup import resolve_forward
 from identity.rollback import RollbackError
 from identity.rules import Rules, parse
+from identity.steering import retrain
 
 
 def without_email_rules(rules: Rules) -> Rules:
@@ -120,6 +123,55 @@ def test_too_large_a_change_waits_and_the_run_goes_on_as_before(
     assert w.ids()["a:1"] != w.ids()["b:1"]
     after = w.steer()
     assert after.summary.unchanged and not after.left_out
+
+
+def test_a_model_that_the_data_drifted_to_is_held_to_the_guard(warehouse: Any) -> None:
+    w = warehouse
+    for n in range(40):
+        for source in ("a", "b"):
+            w.contact(f"{source}:{n}", first_name="Ann", email=f"ann{n}@lee.org")
+    w.steer()
+    first = model_ids(w)
+    for table, key in (("contacts", "contact_key"), ("identifiers", "node_key")):
+        lost = f"{key} like 'b:%' and {key} not in ('b:1', 'b:2')"
+        if table == "contacts":
+            w.con.execute(f"update canonical.contacts set email = null where {lost}")
+        else:
+            w.con.execute(f"delete from canonical.identifiers where {lost}")
+    steered = w.steer()
+    assert "the data is no longer like what the model was trained on" in steered.left_out[0]
+    assert model_ids(w) == first
+    assert w.ids()["a:3"] != w.ids()["b:3"]  # what the data says counts, by the kept model
+    again = w.steer()
+    assert again.summary.unchanged and again.left_out == steered.left_out
+    w.contact("c:1", first_name="Ann", email="ann1@lee.org")
+    placed = w.steer()
+    assert placed.left_out and w.ids()["c:1"] == w.ids()["a:1"]
+    assert placed.summary.scope is not None  # drift no longer costs a run of everything
+    w.runs += 1
+    retrain(w.con, Config(w.rules), run_id=f"run-{w.runs}", now=datetime(2026, 8, 1))
+    assert len(model_ids(w)) == 2
+    after = w.steer()
+    assert after.summary.unchanged and not after.left_out
+
+
+def test_a_drifted_model_that_changes_little_is_trained_anew(warehouse: Any) -> None:
+    w = warehouse
+    for n in range(10):
+        w.contact(f"a:{n}", first_name="Ann", email=f"ann{n}@lee.org")
+    w.steer()
+    for n in range(10):
+        w.contact(f"b:{n}", first_name="Ann", email=f"ann{n}@lee.org")
+    steered = w.steer()
+    assert not steered.left_out and len(model_ids(w)) == 2
+    assert "trained anew" in " ".join(steered.notes)
+
+
+def model_ids(w: Any) -> list[str]:
+    rows = w.con.execute(
+        "select model_id from identity_state.models order by trained_at"
+    ).fetchall()
+    return [str(model_id) for (model_id,) in rows]
 
 
 def test_a_changed_program_leaves_yesterdays_ids(warehouse: Any, monkeypatch: Any) -> None:

@@ -184,3 +184,66 @@ def test_the_quick_way_and_the_full_one_leave_the_same_behind(lines):
         quick = everything(content)
         patch.setattr(documents.shortcut, "quick", lambda *_: None)
         assert everything(content) == quick
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_fraction_is_what_json_says_and_no_other_value_becomes_one(project, monkeypatch, quick):
+    """Numbers with fractions come as JSON, and are told by it from texts and from true."""
+    if not quick:
+        monkeypatch.setattr(documents.shortcut, "quick", lambda *_: None)
+    table = project.declare(
+        {"format": {"type": "ndjson"}}, {"id": "integer", "paid": "decimal(9,2)", "ratio": "double"}
+    )
+    values = [
+        "1.5",
+        '"2.50"',
+        "3",
+        "-0.25",
+        "1e2",
+        "null",
+        '""',
+        "1.234",
+        "true",
+        "[1]",
+        '"x"',
+        '"~"',
+    ]
+    lines = [f'{{"id":{i},"paid":{v},"ratio":{v}}}' for i, v in enumerate(values)]
+    project.drop("people.ndjson", "\n".join(lines) + "\n")
+    (result,) = project.load(table)
+    assert project.rows("select id, paid::varchar, ratio from raw_crm.people order by id") == [
+        *[(0, "1.50", 1.5), (1, "2.50", 2.5), (2, "3.00", 3.0), (3, "-0.25", -0.25)],
+        *[(4, "100.00", 100.0), (5, None, None), (6, None, None)],
+    ]
+    assert project.rows("select row_number, column_name from ops.quarantine order by 1") == [
+        (n, "paid") for n in range(8, 13)
+    ]
+    assert result.rows_read == len(values)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"id":2,"doc":{"a":1,"b":{"c":[{"d":2},{"e":"f"}]}}}', "whole"),
+        ('{"id":2,"doc":{"a" : 1, "b": null},"name":null}', "whole"),
+        (r'{"id":2,"doc":{"a\"":"\": x"}}', "whole"),
+        (r'{"id":2,"doc":{"a":"\u0022:"},"new":1}', "overlooked"),
+        (r'{"id":2,"doc":{"a":"\":null"},"new":1}', "overlooked"),
+        ('{"id":2,"doc":{"a":1},"new":1}', "overlooked"),
+        ('{"id":2,"doc":{"a":null},"new":1}', "overlooked"),
+        ('{"id":2,"doc":["x"],"new":{"a":1}}', "overlooked"),
+    ],
+)
+def test_keys_inside_declared_json_explain_colons_and_no_others(project, people, asked, line, says):
+    project.drop("people.ndjson", PLAIN + line + "\n")
+    (result,) = project.load(people)
+    assert (result.rows_loaded, asked[-1]) == (3_001, says)
+    assert len(result.new_columns) == (says == "overlooked")
+
+
+def test_json_inside_needs_no_second_look(project, people, asked):
+    project.drop(
+        "people.ndjson", PLAIN + '{"id":2,"doc":{"a":{"b":1}}}\n{"id":3,"doc":{"c":null}}\n'
+    )
+    project.load(people)
+    assert asked == ["whole"]

@@ -32,3 +32,17 @@ def test_rows_stored_before_deliveries_had_numbers_are_set_aside_and_load_again(
     (result,) = project.load(table)
     assert (result.status, result.rows_loaded) == ("loaded", 1)
     assert project.rows("select name, _origin from raw_crm.people") == [("Ada", "drop/people.csv")]
+
+
+def test_rows_that_cannot_be_missed_have_no_place_for_it_and_get_one_with_snapshots(project):
+    project.drop("people.csv", "id,name\n1,Ada\n2,Bo\n")
+    project.load(project.declare({"key": ["id"]}))
+    shown = "select id, _deleted_at is null from raw_crm.people order by id"
+    assert project.rows(shown) == [(1, True), (2, True)]
+    assert project.rows("select count(*) from duckdb_columns() where column_name = '_deleted_at' "
+        "and schema_name = 'ingestion'") == [(0,)]  # fmt: skip
+    table = project.declare({"key": ["id"], "mode": "snapshot"})
+    project.load(table)
+    project.drop("people.csv", "id,name\n2,Bo\n")
+    project.load(table)
+    assert project.rows(shown) == [(1, False), (2, True)]

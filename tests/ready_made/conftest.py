@@ -25,6 +25,11 @@ Rows = list[dict[str, Any]]
 Landed = Mapping[str, Mapping[str, Rows]]
 
 ROWS = Path(__file__).parent / "rows"
+# What canonical tables are made from beside staging.
+PREPARED = {
+    "int_events", "int_event_changes", "int_order_changes", "int_order_item_changes",
+    "int_visitor_identifiers",
+}  # fmt: skip
 CANONICAL = {
     "contacts", "identifiers", "events", "orders", "order_items", "products", "campaigns",
     "ad_spend_daily", "email_events", "support_tickets",
@@ -117,7 +122,7 @@ class Company:
             key
             for key, node in nodes.items()
             if node["resource_type"] == "model"
-            and (node["name"] in CANONICAL | {"int_events"} or node["path"].startswith("staging/"))
+            and (node["name"] in CANONICAL | PREPARED or node["path"].startswith("staging/"))
             and "identity" not in node["path"]
             and node["path"].startswith(below)
         }

@@ -138,8 +138,8 @@ class Receiver:
     `script` holds one entry a request (then "ok" for ever): "ok", a status as "503",
     "429:<seconds>",
     "500 after" (applied, then an error), "hang", "reset" (applied, then cut in the middle of the
-    answer), "rows" (rejects the rows in `bad_keys`), "slow", "picky" (422 for a batch with one of
-    `bad_keys`). With `always`, every request is met in that way.
+    answer), "rows" (rejects the rows in `bad_keys`; "rows 207" with that status), "slow",
+    "picky" (422 for a batch with one of `bad_keys`). With `always`, every request is met in that way.
     """
 
     url: str = ""
@@ -203,7 +203,7 @@ def receiver() -> Iterator[Receiver]:
                 if order == "picky":
                     keys = {row["key"] for row in received.body["rows"]}
                     order = "422" if keys & state.bad_keys else "ok"
-                if order in {"ok", "rows", "500 after", "reset", "slow"}:
+                if order in {"ok", "rows", "rows 207", "500 after", "reset", "slow"}:
                     state.apply(received)
             self.answer(order, received.body["rows"])
 
@@ -220,7 +220,8 @@ def receiver() -> Iterator[Receiver]:
             if order == "slow":
                 time.sleep(state.seconds)
             status, _, wait = order.partition(":")
-            self.send_response(int(status[:3]) if status[0].isdigit() else 200)
+            code = 207 if order == "rows 207" else 200
+            self.send_response(int(status[:3]) if status[0].isdigit() else code)
             if wait:
                 self.send_header("Retry-After", wait)
             bad = [row for row in rows if row["key"] in state.bad_keys]
@@ -233,7 +234,7 @@ def receiver() -> Iterator[Receiver]:
                 }
                 for row in bad
             ]
-            body = json.dumps({"results": results} if order == "rows" else {}).encode()
+            body = json.dumps({"results": results} if order.startswith("rows") else {}).encode()
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -217,6 +217,43 @@ def test_refused_batch_is_halved_down_to_the_bad_row(
     assert_complete(run, receiver, 10)
 
 
+def test_one_bad_row_in_every_batch_of_a_multi_status(
+    run: Runner, ten: Warehouse, receiver: Receiver
+) -> None:
+    receiver.always, receiver.bad_keys = "rows 207", {"c1", "c3", "c5", "c7", "c9"}
+    result = run(run.sync(parallel=4))
+    assert (result.status, result.rows_added, result.rows_rejected) == ("succeeded", 5, 5)
+    log = "SELECT status, http_status, count(*) FROM sync_log GROUP BY ALL ORDER BY ALL"
+    assert run.rows(log) == [("ok", 207, 5), ("rejected", 207, 5)]
+    assert set(receiver.members) == {"c0", "c2", "c4", "c6", "c8"}
+
+
+def test_values_of_every_type_reach_the_dead_letters(
+    run: Runner, warehouse: Warehouse, receiver: Receiver
+) -> None:
+    warehouse.add("c1")
+    path = warehouse.publish()
+    with duckdb.connect(str(path)) as con:
+        con.execute("""
+            CREATE OR REPLACE TABLE audiences.aud_cart AS SELECT 'c1' AS customer_id,
+                TIMESTAMP '2026-03-29 01:30:00.5' AS at, 1.50::DECIMAL(38,2) AS amount,
+                [TIMESTAMP '2026-03-29 01:30:00', NULL] AS list, {'a': [1.50], 'b': NULL} AS struct,
+                NULL::INTEGER AS nothing, repeat('🛒', 250000) AS long""")
+    names = ("at", "amount", "list", "struct", "nothing", "long")
+    receiver.always, receiver.bad_keys = "rows", {"c1"}
+    receiver.complaint = lambda row: f"refused {row['fields']['at']}: {row['fields']['long']}"
+    sync = run.sync(fields=tuple((name, name) for name in names))
+    for attempts in (1, 2):
+        assert run(sync).rows_rejected == 1
+        ((reason, counted),) = run.rows("SELECT reason, attempts FROM dead_letters")
+        assert counted == attempts
+        assert reason.startswith("refused [value]: ")
+        assert len(reason) <= 200
+    receiver.bad_keys = set()
+    assert run(sync).rows_added == 1
+    assert receiver.members["c1"]["struct"] == {"a": [1.5], "b": None}
+
+
 CHILD = """
 import os, sys
 from datetime import UTC, datetime

@@ -100,3 +100,21 @@ def test_both_layouts_are_projected_with_the_same_columns(run: Runner) -> None:
     with ledger.connect(run.ledger) as con:
         keys = "FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY'"
         assert con.execute(keys).fetchall() == []
+
+
+def test_work_that_needs_more_memory_gets_it_and_not_without_end() -> None:
+    tried: list[str] = []
+    with ledger.connect(":memory:") as con:
+
+        def work(enough: int) -> None:
+            ((limit,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
+            tried.append(limit)
+            if len(tried) < enough:
+                raise duckdb.OutOfMemoryException("not enough")
+
+        ledger.with_room(con, 10, lambda: work(3))
+        assert len(set(tried)) == 3
+        tried.clear()
+        with pytest.raises(duckdb.OutOfMemoryException):
+            ledger.with_room(con, 1_000_000, lambda: work(9))
+        assert len(tried) == 2

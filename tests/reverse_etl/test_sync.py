@@ -126,6 +126,37 @@ def test_merged_customer_moves_to_the_id_that_stays(
     assert ("c3", "merged") in run.rows("SELECT row_key, reason FROM sync_log")
 
 
+def test_split_customer_is_two_and_who_came_and_went_is_nobody(
+    run: Runner, three: Warehouse, receiver: Receiver
+) -> None:
+    run()
+    three.add("c9", email="c1@example.com")  # what c1 has been split into
+    three.people["c1"]["email"] = "other@example.com"
+    three.add("c5")
+    del three.people["c5"]  # entered and left between two runs
+    result = run()
+    assert (result.rows_added, result.rows_updated, result.rows_removed) == (1, 1, 0)
+    assert {key: member["email"] for key, member in receiver.members.items()} == {
+        "c1": "other@example.com",
+        "c2": "c2@example.com",
+        "c3": "c3@example.com",
+        "c9": "c1@example.com",
+    }
+
+
+def test_merged_customers_go_when_who_they_became_withdrew(
+    run: Runner, three: Warehouse, receiver: Receiver
+) -> None:
+    run()
+    del three.people["c3"], three.people["c2"]
+    three.merged += [("c3", "c2"), ("c2", "c1")]
+    three.people["c1"]["consent"] = "withdrawn"
+    assert run().rows_removed == 3
+    assert receiver.members == {}
+    reasons = run.rows("SELECT DISTINCT reason FROM sync_log WHERE operation = 'remove'")
+    assert reasons == [("no_consent",)]
+
+
 def test_shared_key_is_sent_once_and_a_merge_under_it_is_no_change(
     run: Runner, warehouse: Warehouse, receiver: Receiver
 ) -> None:

@@ -3,15 +3,60 @@
   after the last one, to the second, begins the next. The var `session_splits` can have sessions end at
   midnight (UTC) and at a change of campaign as well.
 #}
+{{ config(
+    materialized='incremental',
+    unique_key='event_id',
+    incremental_strategy='delete+insert',
+    on_schema_change='fail',
+    meta={'log': 'int_event_changes'},
+    pre_hook="{{ delete_gone('int_event_changes') }}",
+    post_hook="{{ mark_as_read('int_event_changes') }}",
+) }}
 {%- set splits = var('session_splits') %}
+{%- set given = [
+    'event_id', 'source_system', 'source_record_id', 'event_name', 'event_type', 'event_at', 'received_at', 'anonymous_id',
+    'user_id', 'email', 'channel', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term', 'click_id',
+    'page_url', 'page_referrer', 'device_type', 'geo_country', 'geo_region', 'product_id', 'cart_id', 'order_id',
+    'quantity', 'unit_price', 'revenue', 'currency', 'properties', 'loaded_at', 'load_id',
+] %}
+-- depends_on: {{ ref('int_event_changes') }}
 -- noqa: disable=LT02
-with events as (
+with arrived as (
     select
         *,
-        source_system || ':' || source_record_id as event_id,
+        source_system || ':' || source_record_id as event_id
+    from {{ ref('int_events') }}
+    {%- if is_incremental() %}
+    where {{ arrived('int_event_changes') }}
+    {%- endif %}
+),
+
+-- Those that came, and all others of the same visitors: theirs may be other sessions now.
+events as (
+    select
+        *,
         coalesce(anonymous_id, user_id) as visitor,
         coalesce(click_id, utm_source || '|' || coalesce(utm_medium, '') || '|' || coalesce(utm_campaign, '')) as campaign_mark
-    from {{ ref('int_events') }}
+    from (
+        select
+            {%- for name in given %}
+            {{ name }},
+            {%- endfor %}
+            true as is_new,
+            cast(null as varchar) as session_before
+        from arrived
+        {%- if is_incremental() %}
+        union all
+        select
+            {%- for name in given %}
+            {{ name }},
+            {%- endfor %}
+            false as is_new,
+            session_id as session_before
+        from {{ this }}
+        where {{ touched('int_event_changes') }}
+        {%- endif %}
+    ) as touched
 ),
 
 followed as (
@@ -41,59 +86,27 @@ judged as (
     from followed
 ),
 
-numbered as (
+-- A session is named after its first event.
+begun as (
     select
         *,
-        sum(begins_session) over (
-            partition by visitor order by event_at, event_id rows between unbounded preceding and current row
-        ) as session_number
+        {{ last_known('case when begins_session = 1 then event_id end', 'visitor', 'event_at, event_id') }} as first_event_id
     from judged
 ),
 
--- A session is named after its first event.
-sessions as (
+named as (
     select
-        visitor,
-        session_number,
-        'ses_' || {{ dbt.hash('event_id') }} as session_id
-    from numbered
-    where begins_session = 1 and visitor is not null
+        *,
+        case when visitor is not null then 'ses_' || {{ dbt.hash('first_event_id') }} end as session_named
+    from begun
 )
 
 select
-    numbered.event_id,
-    numbered.source_system,
-    numbered.source_record_id,
-    numbered.event_name,
-    numbered.event_type,
-    numbered.event_at,
-    numbered.received_at,
-    numbered.anonymous_id,
-    numbered.user_id,
-    sessions.session_id,
-    numbered.channel,
-    numbered.utm_source,
-    numbered.utm_medium,
-    numbered.utm_campaign,
-    numbered.utm_content,
-    numbered.utm_term,
-    numbered.click_id,
-    numbered.page_url,
-    numbered.page_referrer,
-    numbered.device_type,
-    numbered.geo_country,
-    numbered.geo_region,
-    numbered.product_id,
-    numbered.cart_id,
-    numbered.order_id,
-    numbered.quantity,
-    numbered.unit_price,
-    numbered.revenue,
-    numbered.currency,
-    numbered.properties,
-    numbered.loaded_at
-from numbered
-left join sessions
-    on
-        numbered.visitor = sessions.visitor
-        and numbered.session_number = sessions.session_number
+    {%- for name in given %}
+    {{ name }},
+    {%- endfor %}
+    session_named as session_id
+from named
+{%- if is_incremental() %}
+where is_new or session_named is distinct from session_before
+{%- endif %}

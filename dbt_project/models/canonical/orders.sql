@@ -1,3 +1,13 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['source_system', 'source_record_id'],
+    incremental_strategy='delete+insert',
+    on_schema_change='fail',
+    meta={'log': 'int_order_changes'},
+    pre_hook="{{ delete_gone('int_order_changes') }}",
+    post_hook="{{ mark_as_read('int_order_changes') }}",
+) }}
+-- depends_on: {{ ref('int_order_changes') }}
 with staged as (
     {{ union_sources('orders', derived=['order_id', 'contact_key', 'net_revenue']) }}
 )
@@ -25,5 +35,9 @@ select
     end as decimal(18, 2)) as net_revenue,
     currency,
     coupon_code,
-    loaded_at
+    loaded_at,
+    load_id
 from staged
+{%- if is_incremental() %}
+where {{ arrived('int_order_changes') }}
+{%- endif %}

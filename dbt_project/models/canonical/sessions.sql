@@ -1,6 +1,25 @@
+{{ config(
+    materialized='incremental',
+    unique_key='session_id',
+    incremental_strategy='delete+insert',
+    on_schema_change='fail',
+    meta={'log': 'int_event_changes'},
+    pre_hook="{{ delete_touched('int_event_changes', 'coalesce(anonymous_id, user_id)') }}",
+    post_hook="{{ mark_as_read('int_event_changes') }}",
+) }}
+{%- set of_events = [
+    'source_system', 'source_record_id', 'anonymous_id', 'user_id', 'started_at', 'ended_at', 'page_views', 'event_count',
+    'landing_url', 'page_referrer', 'channel', 'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term',
+    'click_id', 'device_type', 'geo_country', 'loaded_at',
+] %}
+-- depends_on: {{ ref('int_event_changes') }}
 with events as (
     select * from {{ ref('events') }}
-    where session_id is not null
+    where
+        session_id is not null
+        {%- if is_incremental() %}
+        and {{ touched('int_event_changes') }}
+        {%- endif %}
 ),
 
 campaigns as (
@@ -37,46 +56,75 @@ summed as (
     group by session_id
 ),
 
+visits as (
+    select
+        session_id,
+        {%- for name in of_events %}
+        {{ name }},
+        {%- endfor %}
+        orders_completed > 0 as has_order,
+        true as is_new,
+        cast(null as varchar) as campaign_before
+    from summed
+    {%- if is_incremental() %}
+    union all
+    -- Sessions that stand may belong to a campaign that came, or began, only now.
+    select
+        session_id,
+        {%- for name in of_events %}
+        {{ name }},
+        {%- endfor %}
+        is_engaged as has_order,
+        false as is_new,
+        campaign_id as campaign_before
+    from {{ this }}
+    where utm_campaign is not null
+    {%- endif %}
+),
+
 -- Campaigns may share a utm_campaign (a weekly newsletter): the one that began last by then.
 of_campaign as (
     select
-        summed.session_id,
+        visits.session_id,
         {{ first_by('campaigns.campaign_id', 'campaigns.started_on desc nulls last, campaigns.campaign_id') }} as campaign_id
-    from summed
-    inner join campaigns on lower(summed.utm_campaign) = lower(campaigns.utm_campaign)
-    where campaigns.started_on is null or campaigns.started_on <= cast(summed.started_at as date)
-    group by summed.session_id
+    from visits
+    inner join campaigns on lower(visits.utm_campaign) = lower(campaigns.utm_campaign)
+    where campaigns.started_on is null or campaigns.started_on <= cast(visits.started_at as date)
+    group by visits.session_id
 )
 
 select
-    summed.session_id,
-    summed.source_system,
-    summed.source_record_id,
-    summed.anonymous_id,
-    summed.user_id,
-    summed.started_at,
-    summed.ended_at,
-    summed.page_views,
-    summed.event_count,
-    cast({{ seconds_between('summed.started_at', 'summed.ended_at') }} as bigint) as engaged_seconds,
+    visits.session_id,
+    visits.source_system,
+    visits.source_record_id,
+    visits.anonymous_id,
+    visits.user_id,
+    visits.started_at,
+    visits.ended_at,
+    visits.page_views,
+    visits.event_count,
+    cast({{ seconds_between('visits.started_at', 'visits.ended_at') }} as bigint) as engaged_seconds,
     (
-        {{ seconds_between('summed.started_at', 'summed.ended_at') }} >= 10
-        or summed.page_views >= 2
-        or summed.orders_completed > 0
+        {{ seconds_between('visits.started_at', 'visits.ended_at') }} >= 10
+        or visits.page_views >= 2
+        or visits.has_order
     ) as is_engaged,
-    summed.landing_url,
-    summed.page_referrer,
-    summed.utm_source,
-    summed.utm_medium,
-    summed.utm_campaign,
-    summed.utm_content,
-    summed.utm_term,
-    summed.click_id,
-    summed.channel,
-    {{ default_channel_group('summed.channel') }} as default_channel_group,
+    visits.landing_url,
+    visits.page_referrer,
+    visits.utm_source,
+    visits.utm_medium,
+    visits.utm_campaign,
+    visits.utm_content,
+    visits.utm_term,
+    visits.click_id,
+    visits.channel,
+    {{ default_channel_group('visits.channel') }} as default_channel_group,
     of_campaign.campaign_id,
-    summed.device_type,
-    summed.geo_country,
-    summed.loaded_at
-from summed
-left join of_campaign on summed.session_id = of_campaign.session_id
+    visits.device_type,
+    visits.geo_country,
+    visits.loaded_at
+from visits
+left join of_campaign on visits.session_id = of_campaign.session_id
+{%- if is_incremental() %}
+where visits.is_new or of_campaign.campaign_id is distinct from visits.campaign_before
+{%- endif %}

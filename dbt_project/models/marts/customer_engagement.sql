@@ -2,9 +2,19 @@ with customers as (
     select customer_id from {{ ref('golden_customers') }}
 ),
 
-events as (
+visits as (
+    select * from {{ ref('int_visit_customers') }}
+    where customer_id is not null
+),
+
+recent_events as (
     select * from {{ ref('int_event_customers') }}
-    where event_at <= {{ as_of() }}
+    where event_at > {{ days_before(as_of(), 30) }} and event_at <= {{ as_of() }}
+),
+
+cart_events as (
+    select * from {{ ref('int_event_customers') }}
+    where cart_id is not null and event_at <= {{ as_of() }}
 ),
 
 emails as (
@@ -18,26 +28,29 @@ carts as (
 ),
 
 tickets as (
-    select * from {{ ref('support_tickets') }}
-),
-
-crosswalk as (
-    select * from {{ ref('stg_identity__crosswalk') }}
+    select * from {{ ref('int_ticket_customers') }}
 ),
 
 on_site as (
+    {%- set device = 'case when device_type is null then 1 else 0 end, last_event_at desc, last_event_id' %}
     select
         customer_id,
-        count(case
-            when event_type in ('page', 'screen') and event_at > {{ days_before(as_of(), 30) }} then 1
-        end) as page_views_30d,
-        count(distinct case when event_at > {{ days_before(as_of(), 30) }} then session_id end) as sessions_30d,
         count(distinct session_id) as session_count,
-        count(*) as event_count,
-        max(event_at) as last_event_at,
-        {{ first_by('channel', 'event_at desc, event_id') }} as last_channel,
-        {{ first_by('device_type', 'case when device_type is null then 1 else 0 end, event_at desc, event_id') }} as device_type
-    from events
+        sum(event_count) as event_count,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at,
+        {{ first_by('channel', 'last_event_at desc, last_event_id') }} as last_channel,
+        {{ first_by('device_type', device) }} as device_type
+    from visits
+    group by customer_id
+),
+
+recent as (
+    select
+        customer_id,
+        count(case when event_type in ('page', 'screen') then 1 end) as page_views_30d,
+        count(distinct session_id) as sessions_30d
+    from recent_events
     group by customer_id
 ),
 
@@ -45,8 +58,8 @@ by_channel as (
     select
         customer_id,
         channel,
-        count(*) as event_count
-    from events
+        sum(event_count) as event_count
+    from visits
     group by customer_id, channel
 ),
 
@@ -78,8 +91,7 @@ cart_customers as (
     select distinct
         cart_id,
         customer_id
-    from events
-    where cart_id is not null
+    from cart_events
 ),
 
 open_carts as (
@@ -94,25 +106,25 @@ open_carts as (
 -- Open at `as_of`: asked by then, and not answered, or answered later.
 open_tickets as (
     select
-        crosswalk.customer_id,
+        customer_id,
         count(*) as open_ticket_count
     from tickets
-    inner join crosswalk on tickets.contact_key = crosswalk.node_key
     where
-        tickets.created_at <= {{ as_of() }}
+        created_at <= {{ as_of() }}
         and (
-            (tickets.resolved_at is null and tickets.status not in ('solved', 'closed'))
-            or tickets.resolved_at > {{ as_of() }}
+            (resolved_at is null and status not in ('solved', 'closed'))
+            or resolved_at > {{ as_of() }}
         )
-    group by crosswalk.customer_id
+    group by customer_id
 )
 
 select
     customers.customer_id,
-    coalesce(on_site.event_count, 0) as event_count,
+    cast(coalesce(on_site.event_count, 0) as bigint) as event_count,
     coalesce(on_site.session_count, 0) as session_count,
-    coalesce(on_site.sessions_30d, 0) as sessions_30d,
-    coalesce(on_site.page_views_30d, 0) as page_views_30d,
+    coalesce(recent.sessions_30d, 0) as sessions_30d,
+    coalesce(recent.page_views_30d, 0) as page_views_30d,
+    on_site.first_event_at,
     on_site.last_event_at,
     on_site.last_channel,
     preferred.preferred_channel,
@@ -125,6 +137,7 @@ select
     by_email.last_email_engaged_at
 from customers
 left join on_site on customers.customer_id = on_site.customer_id
+left join recent on customers.customer_id = recent.customer_id
 left join preferred on customers.customer_id = preferred.customer_id
 left join open_carts on customers.customer_id = open_carts.customer_id
 left join open_tickets on customers.customer_id = open_tickets.customer_id

@@ -21,7 +21,7 @@ select
     identifiers.identifier_type,
     identifiers.identifier_value,
     bool_or(identifiers.is_verified) as is_verified,
-    count(distinct identifiers.node_key) as node_count,
+    count(*) as node_count,
     min(identifiers.first_seen_at) as first_seen_at,
     max(identifiers.last_seen_at) as last_seen_at
 from identifiers

@@ -1,4 +1,4 @@
-{# Whose event it was: the login says more than the device, which may be shared. Events are never
+{# Whose event it was: the login says more than the device; a shared one is whose login came last. Events are never
    rewritten; what a visitor did before logging in finds its customer here. #}
 with events as (
     select * from {{ ref('events') }}
@@ -9,18 +9,16 @@ crosswalk as (
 ),
 
 logins as (
-    select
-        identifiers.identifier_value as user_id,
-        min(crosswalk.customer_id) as customer_id
-    from {{ ref('stg_identity__identifiers') }} as identifiers
-    inner join crosswalk on identifiers.node_key = crosswalk.node_key
-    where identifiers.identifier_type = 'user_id' and not crosswalk.is_anonymous and not identifiers.is_blocked
-    group by identifiers.identifier_value
+    select * from {{ ref('int_login_customers') }}
+),
+
+shared_devices as (
+    select * from {{ ref('int_shared_devices') }}
 )
 
 select
     events.event_id,
-    coalesce(logins.customer_id, crosswalk.customer_id) as customer_id,
+    coalesce(logins.customer_id, shared_devices.customer_id, crosswalk.customer_id) as customer_id,
     events.event_name,
     events.event_type,
     events.event_at,
@@ -31,5 +29,7 @@ select
     events.cart_id,
     events.product_id
 from events
-left join logins on lower(trim(events.user_id)) = lower(logins.user_id)
+left join logins on lower(trim(events.user_id)) = logins.login_id
+left join shared_devices
+    on events.anonymous_id = shared_devices.anonymous_id and {{ is_while('events.event_at', 'shared_devices') }}
 left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key

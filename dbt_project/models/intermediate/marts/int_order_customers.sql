@@ -7,6 +7,10 @@ crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
 
+shared_devices as (
+    select * from {{ ref('int_shared_devices') }}
+),
+
 rates as (
     select * from {{ ref('exchange_rates') }}
 ),
@@ -18,7 +22,7 @@ reporting as (
 
 select
     orders.order_id,
-    coalesce(contact.customer_id, visitor.customer_id) as customer_id,
+    coalesce(contact.customer_id, shared_devices.customer_id, visitor.customer_id) as customer_id,
     orders.ordered_at,
     orders.status,
     orders.channel,
@@ -27,6 +31,8 @@ select
     {{ in_reporting_currency('orders.net_revenue', 'orders.currency', 'rates', 'reporting') }} as net_revenue
 from orders
 left join crosswalk as contact on orders.contact_key = contact.node_key
+left join shared_devices
+    on orders.anonymous_id = shared_devices.anonymous_id and {{ is_while('orders.ordered_at', 'shared_devices') }}
 left join crosswalk as visitor on 'anon:' || orders.anonymous_id = visitor.node_key
 left join rates on orders.currency = rates.currency and {{ holds_on('rates', 'orders.ordered_at') }}
 left join reporting on {{ holds_on('reporting', 'orders.ordered_at') }}

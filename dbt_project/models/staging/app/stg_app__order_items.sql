@@ -15,7 +15,8 @@ renamed as (
         quantity,
         cast(price_minor / 100.0 as decimal(18, 2)) as unit_price,
         cast(quantity * price_minor / 100.0 as decimal(18, 2)) as net_amount,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -14,7 +14,8 @@ renamed as (
         cast(quantity * price_minor / 100.0 as decimal(18, 2)) as gross_amount,
         cast(case when refunded_at is null then 0 else quantity * price_minor / 100.0 end as decimal(18, 2)) as refund_amount,
         currency,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

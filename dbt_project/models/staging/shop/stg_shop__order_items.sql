@@ -8,6 +8,7 @@ lines as (
     select
         _record_id,
         _loaded_at,
+        _load_id,
         {{ json_elements('line_items') }} as line
     from source
 ),
@@ -24,7 +25,8 @@ renamed as (
         {{ as_type(json_text('line', '$.unit_price'), 'decimal(18, 2)') }} as unit_price,
         {{ as_type(json_text('line', '$.net_amount'), 'decimal(18, 2)') }} as net_amount,
         {{ as_type(json_text('line', '$.unit_cost'), 'decimal(18, 2)') }} as unit_cost,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from lines
 )
 

@@ -24,7 +24,8 @@ renamed as (
         refund_amount,
         currency,
         coupon_code,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -16,7 +16,8 @@ renamed as (
         unit_price,
         cast(quantity * unit_price - coalesce(discount, 0) as decimal(18, 2)) as net_amount,
         unit_cost,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -32,7 +32,8 @@ renamed as (
         {{ as_type(json_text('properties', '$.revenue'), 'decimal(18, 2)') }} as revenue,
         {{ json_text('properties', '$.currency') }} as currency,
         properties,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -1,0 +1,8 @@
+{# Whom a login belongs to. #}
+select
+    lower(identifiers.identifier_value) as login_id,
+    min(crosswalk.customer_id) as customer_id
+from {{ ref('stg_identity__identifiers') }} as identifiers
+inner join {{ ref('stg_identity__crosswalk') }} as crosswalk on identifiers.node_key = crosswalk.node_key
+where identifiers.identifier_type = 'user_id' and not crosswalk.is_anonymous and not identifiers.is_blocked
+group by lower(identifiers.identifier_value)

@@ -1,0 +1,52 @@
+{# Whose visit it was, as in int_event_customers. Visits up to the day of `as_of`, and of that day what had
+   happened by then, event by event. #}
+{%- set kept = ['session_id', 'anonymous_id', 'user_id', 'channel', 'device_type'] %}
+with visits as (
+    select
+        {{ kept | join(',\n        ') }},
+        event_count,
+        first_event_at,
+        last_event_at,
+        last_event_id
+    from {{ ref('int_visits') }}
+    where date_day < cast({{ as_of() }} as date)
+    union all
+    select
+        {{ kept | join(',\n        ') }},
+        1 as event_count,
+        event_at as first_event_at,
+        event_at as last_event_at,
+        event_id as last_event_id
+    from {{ ref('events') }}
+    where
+        session_id is not null
+        and event_at >= cast(cast({{ as_of() }} as date) as timestamp)
+        and event_at <= {{ as_of() }}
+),
+
+logins as (
+    select * from {{ ref('int_login_customers') }}
+),
+
+shared_devices as (
+    select * from {{ ref('int_shared_devices') }}
+),
+
+crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+)
+
+select
+    coalesce(logins.customer_id, shared_devices.customer_id, crosswalk.customer_id) as customer_id,
+    visits.session_id,
+    visits.channel,
+    visits.device_type,
+    visits.event_count,
+    visits.first_event_at,
+    visits.last_event_at,
+    visits.last_event_id
+from visits
+left join logins on lower(trim(visits.user_id)) = logins.login_id
+left join shared_devices
+    on visits.anonymous_id = shared_devices.anonymous_id and {{ is_while('visits.first_event_at', 'shared_devices') }}
+left join crosswalk on 'anon:' || visits.anonymous_id = crosswalk.node_key
