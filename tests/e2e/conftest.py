@@ -33,7 +33,7 @@ VOLATILE = {
     "load_id", "run_id", "sync_run_id", "loaded_at", "started_at", "finished_at", "changed_at", "entered_at",
     "synced_at", "sent_at", "first_failed_at", "idempotency_key", "history_id", "booked_at", "assigned_at",
 }  # fmt: skip
-VOLATILE_IN_IDENTITY = {"valid_from", "valid_to", "created_at"}
+VOLATILE_IN_IDENTITY = {"valid_from", "valid_to", "created_at", "trained_at"}
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Road:
             order by table_schema, table_name, ordinal_position
             """
         ):
-            volatile = VOLATILE | (VOLATILE_IN_IDENTITY if schema == "identity" else set())
+            volatile = VOLATILE | (VOLATILE_IN_IDENTITY if schema.startswith("identity") else set())
             if column not in volatile:
                 columns.setdefault(f'"{schema}"."{table}"', []).append(f'"{column}"')
         return {

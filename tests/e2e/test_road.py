@@ -277,7 +277,7 @@ def test_syncs_add_up_and_the_email_tool_holds_what_the_ledger_says(road: Any) -
         from reverse_etl.sync_runs
         """
     )
-    assert runs == [(True, "succeeded")] * 3
+    assert runs == [(True, "succeeded")] * 4
     page = (road.home / "sample" / "email_tool" / "index.html").read_text(encoding="utf-8")
     held = road.query(
         "select count(*) from reverse_etl.sync_state where sync_name like '%email_tool' and is_held"
