@@ -143,7 +143,16 @@ select * from renamed
 
 def staging_yaml(model: str, source: str, table: str, guess: TableGuess) -> str:
     """The staging model's YAML: tests on its key, identifiers and personal data marked."""
-    lines = ["      - name: source_record_id", "        data_tests: [unique, not_null]"]
+    key = (
+        "The source's own key."
+        if guess.key
+        else "A hash of the row's content, since the source has no key."
+    )
+    lines = [
+        "      - name: source_record_id",
+        f"        description: {_flow(key)}",
+        "        data_tests: [unique, not_null]",
+    ]
     names = {"source_record_id"}
     for column in guess.columns:
         name = staged_name(column, guess)
@@ -152,16 +161,16 @@ def staging_yaml(model: str, source: str, table: str, guess: TableGuess) -> str:
             meta["pii"] = True
         if column.identifier and guess.is_people:
             meta["identifier"] = column.identifier
-        lines.append(
-            f"      - {_flow({'name': name, **({'config': {'meta': meta}} if meta else {})})}"
-        )
+        declared: dict[str, Any] = {"name": name, "description": f"From `{column.name}`."}
+        if meta:
+            declared["config"] = {"meta": meta}
+        lines.append(f"      - {_flow(declared)}")
         names.add(name)
-    added = (
-        ("created_at", "updated_at", "is_deleted", "loaded_at")
-        if guess.is_people
-        else ("loaded_at",)
-    )
-    lines += [f"      - {{name: {name}}}" for name in added if name not in names]
+    lines += [
+        f"      - {_flow({'name': name, 'description': description})}"
+        for name, description in _added(guess).items()
+        if name not in names
+    ]
     columns = "\n".join(lines)
     return f"""version: 2
 
@@ -171,6 +180,19 @@ models:
     columns:
 {columns}
 """
+
+
+def _added(guess: TableGuess) -> dict[str, str]:
+    """Columns that a staging model has whatever the source has, and what they say then."""
+    loaded = {"loaded_at": "When it was loaded, in UTC."}
+    if not guess.is_people:
+        return loaded
+    return {
+        "created_at": "When it was loaded: the source does not say when it made it.",
+        "updated_at": "As created_at: the source does not say when it changed it.",
+        "is_deleted": "Gone from the newest delivery of a snapshot.",
+        **loaded,
+    }
 
 
 def staged_name(column: ColumnGuess, guess: TableGuess) -> str:

@@ -135,7 +135,7 @@ def fingerprints(
             uses_now = not is_unit_test and macros.reaches(called, _AS_OF_MACRO)
             uses_audiences = not is_unit_test and macros.reaches(called, _EXPERIMENTS_MACRO)
             found[unique_id] = _digest(
-                {key: node.get(key) for key in _DEFINITION_KEYS},
+                _definition(node),
                 [code(parent) if is_unit_test else of(parent) for parent in sorted(parents)],
                 macros.digest(called),
                 settings,
@@ -150,7 +150,7 @@ def fingerprints(
         """What a unit test depends on: the model's own definition and the macros it calls."""
         node = nodes[unique_id]
         called = set(node["depends_on"].get("macros", ()))
-        return _digest({key: node.get(key) for key in _DEFINITION_KEYS}, macros.digest(called))
+        return _digest(_definition(node), macros.digest(called))
 
     return {unique_id: of(unique_id) for unique_id in nodes}
 
@@ -334,6 +334,16 @@ class _MacroDigests:
     def digest(self, called: set[str]) -> str:
         names = sorted(set().union(*(self._closure(name) for name in called)) if called else ())
         return _digest([self._macros[name]["macro_sql"] for name in names])
+
+
+def _definition(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides what a node makes: what is said of a column for people is no part of it."""
+    definition = {key: node.get(key) for key in _DEFINITION_KEYS}
+    definition["columns"] = {
+        name: {key: value for key, value in column.items() if key != "description"}
+        for name, column in (node.get("columns") or {}).items()
+    }
+    return definition
 
 
 def _digest(*parts: Any) -> str:

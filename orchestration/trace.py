@@ -8,7 +8,7 @@ for somebody whom nobody knows it looks into the warehouse's quarantine, if nobo
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -161,14 +161,18 @@ def _audience(home: Home, con: duckdb.DuckDBPyConnection, sync: Sync, customer_i
     try:
         definition = audiences.find(con, sync.audience_id)
         standing = audiences.standing(con, definition, customer_id)
-        judged = None
-        if not standing.is_member:
-            from audiences import reasons  # sqlglot takes a moment, which members need not wait for
-
-            judged = reasons.explain(home.published, definition, customer_id)
     except AudienceError as error:
         return Step("audience", steps.UNASKED, str(error))
-    return steps.audience(definition, customer_id, standing, judged)
+    judged, unjudged = None, None
+    if not standing.is_member:
+        from audiences import reasons  # sqlglot takes a moment, which members need not wait for
+
+        try:
+            judged = reasons.explain(home.published, definition, customer_id)
+        except AudienceError as error:
+            unjudged = str(error)
+    step = steps.audience(definition, customer_id, standing, judged)
+    return step if unjudged is None else replace(step, details=(*step.details, unjudged))
 
 
 def _quarantined(home: Home, text: str) -> list[str] | None:

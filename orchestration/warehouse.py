@@ -17,9 +17,10 @@ PUBLISHED_TABLES = (
     "ops.landed",
     "identity_state.models",
     "identity_state.frequent_names",
+    "intermediate.int_shared_devices",
 )
 """Of other schemas only these: quarantine and raw hold what was refused, and of what identity's next run
-begins with, a preview needs the model alone."""
+begins with, a preview needs the model alone; audiences over events ask whose a shared device was."""
 
 
 @contextmanager
@@ -32,6 +33,8 @@ def connect(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(path), config=settings)
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         yield con
     finally:
         con.close()
@@ -45,6 +48,8 @@ def read_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(str(path), read_only=True)
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         yield con
     finally:
         con.close()
@@ -58,6 +63,8 @@ def attach_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(":memory:")
     try:
         con.execute("set TimeZone = 'UTC'")
+        # a table that is not there is an error, and no variable of ours that has its name
+        con.execute("set python_enable_replacements = false")
         con.execute(f"attach '{str(path).replace(chr(39), chr(39) * 2)}' as published (read_only)")
         con.execute("use published")
         yield con

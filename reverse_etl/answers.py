@@ -15,7 +15,7 @@ def body_of(response: httpx.Response) -> dict[str, Any]:
     """An answer's JSON object; empty if it is something else."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -35,6 +35,13 @@ def found_in(response: httpx.Response, key: str) -> list[dict[str, Any]]:
             f"the answer to a look-up has no list {key}", code="bad_answer", maybe_applied=True
         )
     return items_of(body, key)
+
+
+def texts_in(body: Any, key: str) -> list[str]:
+    """The texts in the list `body[key]`, numbers as texts; empty if there is no such list."""
+    found = body.get(key) if isinstance(body, dict) else None
+    listed = found if isinstance(found, list) else []
+    return [str(item) for item in listed if isinstance(item, str | int)]
 
 
 def object_in(body: Any, key: str) -> dict[str, Any]:

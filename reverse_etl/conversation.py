@@ -10,9 +10,9 @@ from reverse_etl.answers import body_of
 from reverse_etl.destination import (
     Batch,
     BatchAnswer,
+    DestinationError,
     Job,
     RejectError,
-    RetryError,
     RowAnswer,
     StopError,
 )
@@ -45,24 +45,17 @@ class Conversation(HttpDestination):
         """Make the requests of `steps` one by one; what they return is the answer."""
         status, sent, done, has_written = None, 0, 0, False
         response: httpx.Response | None = None
-        while True:
-            try:
+        try:
+            while True:
                 call = next(steps) if response is None else steps.send(response)
-            except StopIteration as end:
-                if isinstance(end.value, Job):
-                    return Job(end.value.job_id, end.value.after_seconds, sent, done)
-                return BatchAnswer(status, sent, end.value, requests=done)
-            try:
                 response = self.request(call)
-            except RetryError as error:
-                error.maybe_applied = error.maybe_applied or has_written
-                raise
-            except StopError as error:
-                if not has_written:
-                    raise
-                # a part is there already, so the batch has to stay in flight until somebody helps
-                raise RetryError(
-                    str(error), code=error.code, http_status=error.http_status, maybe_applied=True
-                ) from None
-            status, sent, done = response.status_code, sent + len(call.content), done + 1
-            has_written = has_written or (call.method != "GET" and response.is_success)
+                status, sent, done = response.status_code, sent + len(call.content), done + 1
+                has_written = has_written or (call.method != "GET" and response.is_success)
+        except StopIteration as end:
+            if isinstance(end.value, Job):
+                return Job(end.value.job_id, end.value.after_seconds, sent, done)
+            return BatchAnswer(status, sent, end.value, requests=done)
+        except DestinationError as error:
+            # whatever came then, a part is there already
+            error.maybe_applied = error.maybe_applied or has_written
+            raise

@@ -8,7 +8,7 @@ one transaction.
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +27,6 @@ from reverse_etl.destination import (
     RejectError,
     RetryError,
     RowAnswer,
-    StopError,
 )
 from reverse_etl.patience import Breaker, RetryPolicy, wait_before
 from reverse_etl.redaction import redact
@@ -49,12 +48,15 @@ class Flight:
     """A batch and how far it has come. It keeps its turn while it waits for another try.
 
     `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
-    meet. `marks` is how many tries the ledger knows of, `due_at` when to go on (time.monotonic).
+    meet. `is_unsure`: a try or a part of one may have arrived besides the one that is answered, so
+    a row that is refused may be there all the same. `marks` is how many tries the ledger knows of,
+    `due_at` when to go on (time.monotonic).
     """
 
     ref: outbox.BatchRef
     maybe_applied: bool
     job_id: str | None
+    is_unsure: bool = False
     tries: int = 0
     marks: int = 0
     job_pause: float = 0.0
@@ -75,6 +77,8 @@ class Delivery:
     clock: Callable[[], datetime]
     parallel: int
     progress: Progress | None = None
+    # jobs of these batches are asked about; they are not sent again
+    last_asked: frozenset[int] = frozenset()
     trouble: DestinationError | None = None
     is_ending: bool = False  # nothing is begun any more
     paused_until: float = 0.0
@@ -95,13 +99,17 @@ class Delivery:
         """Send the batches of a status (`sent`: those in flight, else `planned`), stage by stage.
 
         Raises the DestinationError that kept a batch from being answered, after the others of its
-        stage; what comes later is left then.
+        stage; what comes later is left then. `is_ending` says whether others would fare better.
         """
+        is_repeat = status == "sent"
         refs = outbox.batches(self.con, self.run, status)
         self.done, self.total = 0, sum(ref.row_count for ref in refs)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="sync") as pool:
             for _, stage in itertools.groupby(refs, lambda ref: ref.stage):
-                self.due = deque(Flight(ref, status == "sent", ref.job_id) for ref in stage)
+                self.due = deque(
+                    Flight(ref, is_repeat, ref.job_id, is_repeat and ref.job_id is None)
+                    for ref in stage
+                )
                 self._deliver_stage(pool)
                 if self.trouble:
                     raise self.trouble
@@ -192,6 +200,9 @@ class Delivery:
             try:
                 answer = future.result()
             except RejectError as error:
+                self._doubt(flight, error)
+                if flight.ref.number in self.last_asked:
+                    continue
                 if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
                     self._split(flight)
                     continue
@@ -203,11 +214,12 @@ class Delivery:
                 self._meet(flight, error)
             except DestinationError as error:
                 books.count_requests(self.con, self.run, 1)
+                self._doubt(flight, error)
                 self._end(error)
                 self._leave([flight])
             except Exception as error:
                 flight.maybe_applied = True
-                self._end(_fault(self.sync, error))
+                self._give_up(flight, _fault(self.sync, error))
             else:
                 if isinstance(answer, BatchAnswer):
                     answered.append((flight, answer))
@@ -221,7 +233,7 @@ class Delivery:
             settling.Booking(
                 flight.ref.number,
                 answer.http_status,
-                _redacted(flight.batch, answer),
+                _redacted(flight.batch, answer, self._traces(flight, answer)),
                 answer.requests,
                 answer.bytes_sent,
             )
@@ -238,12 +250,24 @@ class Delivery:
             if error := self.breaker.answered(rows, booking.rows.values()):
                 self._end(error)
 
+    def _traces(self, flight: Flight, answer: BatchAnswer) -> Mapping[str, str] | None:
+        """What refused rows are known by that may be there all the same; None if none can be."""
+        is_refused = any(told.error_code for told in answer.rows.values())
+        return self.destination.addresses(flight.batch) if flight.is_unsure and is_refused else None
+
+    def _doubt(self, flight: Flight, error: DestinationError) -> None:
+        """Take note that a try, or a part of it, may have arrived."""
+        flight.maybe_applied = flight.maybe_applied or error.maybe_applied
+        flight.is_unsure = flight.is_unsure or error.maybe_applied
+
     def _split(self, flight: Flight) -> None:
         """Find the bad row: the halves of a refused batch are tried at once, in its place."""
         books.count_requests(self.con, self.run, 1)
-        halves = outbox.split(self.con, self.run, flight.batch)
         # maybe an earlier try of the whole was applied after all; the halves say the same again
-        flights = [Flight(ref, flight.maybe_applied, None) for ref in halves]
+        status = "sent" if flight.maybe_applied else "planned"
+        halves = outbox.split(self.con, self.run, flight.batch, status)
+        is_unsure = flight.is_unsure or flight.job_id is not None
+        flights = [Flight(ref, flight.maybe_applied, None, is_unsure) for ref in halves]
         self.due.extendleft(reversed(flights))
 
     def _meet(self, flight: Flight, error: RetryError) -> None:
@@ -252,19 +276,23 @@ class Delivery:
         if flight.job_id is not None:
             self._ask_again(flight, error, error.after_seconds)
             return
-        flight.maybe_applied = flight.maybe_applied or error.maybe_applied
+        self._doubt(flight, error)
         seconds = wait_before(self.policy, flight.tries, error.after_seconds)
         if seconds is None:
-            self._leave([flight])
-            self.trouble = self.trouble or error
-            if self.breaker.broke(error):
-                self._end(error)
+            self._give_up(flight, error)
             return
         flight.due_at = time.monotonic() + seconds
         if error.after_seconds:
             # who asks to wait means everybody
             self.paused_until = max(self.paused_until, time.monotonic() + error.after_seconds)
         self.waiting.append(flight)
+
+    def _give_up(self, flight: Flight, error: RetryError) -> None:
+        """Leave a batch that gets no answer to the next run, and soon all of them."""
+        self._leave([flight])
+        self.trouble = self.trouble or error
+        if self.breaker.broke(error):
+            self._end(error)
 
     def _wait_for_job(self, flight: Flight, answer: Job | None) -> None:
         """A job was begun, or is not done yet."""
@@ -317,25 +345,34 @@ def _with_bytes(
     return ref, before[1] + ref.payload_bytes
 
 
-def _fault(sync: Sync, error: Exception) -> StopError:
+def _fault(sync: Sync, error: Exception) -> RetryError:
     """What is said of an exception that a destination's file should not have let through."""
     # its text may quote a row
-    return StopError(
+    return RetryError(
         f"{type(error).__name__} in reverse_etl/destinations/{sync.destination}.py: this is a fault "
         "of that file",
         code="fault",
+        maybe_applied=True,
     )
 
 
-def _redacted(batch: Batch, answer: BatchAnswer) -> dict[str, RowAnswer]:
-    """What was said about single rows, without the personal data that may be in a receiver's words."""
+def _redacted(
+    batch: Batch, answer: BatchAnswer, traces: Mapping[str, str] | None
+) -> dict[str, RowAnswer]:
+    """What was said about single rows, without the personal data that may be in a receiver's words.
+
+    With `traces`, the rows that were refused may be there, known by what that says.
+    """
     if not answer.rows:
         return {}
     return {
         row.key: RowAnswer(
             redact(told.error_code, row.key, row.fields) if told.error_code else None,
             redact(told.error, row.key, row.fields) if told.error else None,
-            told.remote_id,
+            told.remote_id
+            if traces is None or told.remote_id is not None or not told.error_code
+            else traces.get(row.key),
+            told.is_there or (traces is not None and bool(told.error_code)),
         )
         for row in batch.rows
         if (told := answer.rows.get(row.key))

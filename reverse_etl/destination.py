@@ -104,11 +104,14 @@ class RowAnswer:
     """What the receiver said about one row: an error (`error_code` set), or what it is known by.
 
     `remote_id` None leaves what the ledger knows as it is; an empty one makes it forget that.
+    `is_there`: refused, and yet something of the row is there, or may be, so that it has to be
+    removed when its time comes.
     """
 
     error_code: str | None = None
     error: str | None = None
     remote_id: str | None = None
+    is_there: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,12 @@ class DestinationError(Exception):
     """Trouble at a destination. The message is shown to people: no personal data, no secret.
 
     `detail` is what the destination said in its own words, which may quote rows: it is for the log
-    of the one row that it is about, redacted, and for nothing else.
+    of the one row that it is about, redacted, and for nothing else. `maybe_applied`: something of
+    the batch may be there all the same.
     """
 
     detail = ""
+    maybe_applied = False
 
     def __init__(self, message: str, *, code: str, http_status: int | None = None) -> None:
         super().__init__(message)
@@ -164,7 +169,7 @@ class DestinationError(Exception):
 
 
 class RetryError(DestinationError):
-    """Temporary trouble. `maybe_applied`: the batch may have arrived although no answer came."""
+    """Temporary trouble; `maybe_applied`: the batch may have arrived although no answer came."""
 
     def __init__(
         self,

@@ -238,7 +238,7 @@ def _kind_sql(sync: Sync, full: bool) -> str:
             WHEN k.status = 'parked' AND k.attempts > 0 AND {same} THEN 'parked'"""
     if sync.mode == "events":
         return f"""CASE
-            WHEN k.is_held AND k.status <> 'unknown' THEN 'unchanged'{may_send}{parked}
+            WHEN k.is_held AND k.status IN ('synced', 'suppressed') THEN 'unchanged'{may_send}{parked}
             WHEN k.is_held THEN 'update' ELSE 'add'
         END"""
     leaves = "true" if sync.mode in LEAVING_MODES else "false"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import destinations, guards, outbox, plan, previewing, recording, settling
+from reverse_etl import destinations, guards, outbox, plan, previewing, recording, results, settling
 from reverse_etl import ledger as books
 from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync
@@ -26,37 +26,9 @@ from reverse_etl.delivery import Delivery, Progress
 from reverse_etl.destination import Destination, DestinationError, StopError
 from reverse_etl.patience import RetryPolicy
 from reverse_etl.previewing import Preview
+from reverse_etl.results import SyncResult
 
 __all__ = ["Preview", "Progress", "RetryPolicy", "SyncResult", "preview", "run"]
-
-
-@dataclass(frozen=True)
-class SyncResult:
-    """What a run of a sync did, in rows; rows_planned is the sum of the eight kinds after it.
-
-    status: succeeded; incomplete (rows are pending: run it again); failed (no plan could be made);
-    blocked (something has to be put right, or a guard wants the plan to be looked at, first).
-    `error` says what and where. After a dry run the kinds say what would be done. sync_run_id is
-    empty when nothing was booked: after a dry run, and when there was nothing to do.
-    """
-
-    sync_name: str
-    sync_run_id: str
-    status: str
-    rows_planned: int = 0
-    rows_added: int = 0
-    rows_updated: int = 0
-    rows_removed: int = 0
-    rows_rejected: int = 0
-    rows_invalid: int = 0
-    rows_suppressed: int = 0
-    rows_unchanged: int = 0
-    rows_pending: int = 0
-    requests: int = 0
-    bytes_sent: int = 0
-    error: str | None = None
-    is_resumed: bool = False
-    is_dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +84,7 @@ def run(
             destination = _destination(con, sync, env)
         except (StopError, MissingVariableError) as error:
             message = _message(sync, str(error))
-            return _result(con, books.record_blocked(con, sync, run_id, message, clock()))
+            return results.of_run(con, books.record_blocked(con, sync, run_id, message, clock()))
         shift = _Shift(
             con=con,
             sync=sync,
@@ -170,8 +142,7 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
     trouble: str | None = None
     status = "succeeded"
     try:
-        if opened:
-            _repeat(shift, opened)
+        unanswered = _repeat(shift, opened) if opened else None
         basis = plan.make(con, sync, shift.published, opened, full=shift.full)
         if shift.resume:
             plan.keep_left_over(con, sync)
@@ -181,8 +152,11 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
         elif opened is None and (idle := _idle(shift)):
             return idle
         opened = opened or books.open_run(con, sync, shift.run_id, shift.clock())
+        if unanswered:
+            plan.keep_from_overtaking(con, opened)
         _record(shift, opened, basis, is_blocked=status == "blocked")
-        _deliver(shift, opened, "planned")
+        if trouble_met := _deliver(shift, opened, "planned") or unanswered:
+            raise trouble_met
         if status == "succeeded":
             guards.remember_shape(con, sync, basis, shift.clock())
     except plan.PlanError as error:
@@ -194,17 +168,38 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
     return _close(shift, opened, status, trouble)
 
 
-def _repeat(shift: _Shift, opened: books.OpenRun) -> None:
-    """Send again, or ask again about, what was in flight when a run was interrupted."""
+def _repeat(shift: _Shift, opened: books.OpenRun) -> DestinationError | None:
+    """Send again, or ask again about, what was in flight when a run was interrupted.
+
+    What kept a batch from being answered once more is returned: it must not keep everything else,
+    withdrawals among it, from being sent for ever.
+    """
     con, sync = shift.con, shift.sync
     if not outbox.batches(con, opened, "sent"):
-        return
-    numbers = plan.no_longer_allowed(con, sync, shift.published, opened)
+        return None
+    forbidden = plan.no_longer_allowed(con, sync, shift.published, opened)
+    in_flight = outbox.batches(con, opened, "sent")
+    at_work = {ref.number for ref in in_flight if ref.job_id and ref.number in forbidden}
+    _abandon(shift, opened, [number for number in forbidden if number not in at_work])
+    # a removal must not overtake a job that adds somebody: its end is waited for first
+    unanswered = _deliver(shift, opened, "sent", last_asked=frozenset(at_work))
+    settling.settle(con)
+    left = [ref.number for ref in outbox.batches(con, opened, "sent") if ref.number in at_work]
+    _abandon(shift, opened, left)
+    if unanswered:
+        numbers = [ref.number for ref in outbox.batches(con, opened, "sent")]
+        con.begin()
+        settling.mark_unknown(con, opened.sync_run_id, numbers, _addresses(shift, opened, numbers))
+        con.commit()
+        if sync.mode == "replace":
+            raise unanswered  # a session without somebody would take them out
+    return unanswered
+
+
+def _abandon(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> None:
     if numbers:
         addresses = _addresses(shift, opened, numbers)
-        settling.abandon(con, opened.sync_run_id, numbers, addresses)
-    _deliver(shift, opened, "sent")
-    settling.settle(con)
+        settling.abandon(shift.con, opened.sync_run_id, numbers, addresses)
 
 
 def _objection(shift: _Shift, basis: plan.Basis) -> str | None:
@@ -240,10 +235,16 @@ def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_block
     con.commit()
 
 
-def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
-    """Send the batches of that status; opens the destination only if there are any."""
+def _deliver(
+    shift: _Shift, opened: books.OpenRun, status: str, last_asked: frozenset[int] = frozenset()
+) -> DestinationError | None:
+    """Send the batches of that status; opens the destination only if there are any.
+
+    Those in `last_asked` are asked about and not sent again, whatever became of them. Raises what
+    ends the run; returns what kept single batches from being answered.
+    """
     if not outbox.batches(shift.con, opened, status):
-        return
+        return None
     most = shift.destination.capabilities.parallel
     parallel = 1 if shift.sync.mode == "replace" else min(shift.sync.parallel or most, most)
     with shift.destination as destination:
@@ -257,8 +258,15 @@ def _deliver(shift: _Shift, opened: books.OpenRun, status: str) -> None:
             parallel=max(1, parallel),
             progress=shift.progress if status == "planned" else None,
             remarks=shift.remarks,
+            last_asked=last_asked,
         )
-        delivery.deliver(status)
+        try:
+            delivery.deliver(status)
+        except DestinationError as error:
+            if delivery.is_ending:
+                raise
+            return error
+    return None
 
 
 def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | None) -> SyncResult:
@@ -276,7 +284,7 @@ def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | Non
         addresses=_addresses(shift, opened, in_flight),
         at=shift.clock(),
     )
-    result = _result(con, opened)
+    result = results.of_run(con, opened)
     if status == "incomplete":
         again = f"{result.rows_pending} rows are pending: run it again"
         trouble = _message(sync, f"{trouble}. {again}")
@@ -315,7 +323,7 @@ def _drop_session(shift: _Shift, opened: books.OpenRun) -> None:
             for status in ("sent", "answered")
             for ref in outbox.batches(con, opened, status)
         ]
-        settling.abandon(con, opened.sync_run_id, gone, _addresses(shift, opened, gone))
+        _abandon(shift, opened, gone)
 
 
 def _addresses(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> dict[str, str]:
@@ -337,7 +345,7 @@ def _idle(shift: _Shift) -> SyncResult | None:
     last = books.last_settled(con, sync)
     if last is None:
         return None
-    found = _counted(sync, previewing.counts(con))
+    found = results.of_counts(sync, previewing.counts(con))
     ((due,),) = con.execute(
         """
         SELECT (SELECT count(*) FROM plan
@@ -347,7 +355,7 @@ def _idle(shift: _Shift) -> SyncResult | None:
                AND row_key NOT IN (SELECT row_key FROM plan))""",
         [sync.name],
     ).fetchall()
-    suppressed_before = _result(con, last).rows_suppressed
+    suppressed_before = results.of_run(con, last).rows_suppressed
     return found if due == 0 and found.rows_suppressed == suppressed_before else None
 
 
@@ -355,36 +363,7 @@ def _dry_run(sync: Sync, published: Path, ledger: Path, full: bool) -> SyncResul
     found = preview(sync, published=published, ledger=ledger, env={}, full=full)
     if found.status == "failed":
         return SyncResult(sync.name, "", "failed", error=found.error, is_dry_run=True)
-    return replace(_counted(sync, found.counts), is_dry_run=True, error=found.error)
-
-
-def _counted(sync: Sync, counts: Mapping[str, int]) -> SyncResult:
-    """The kinds of a plan, as the result of a run that sends nothing."""
-    return SyncResult(
-        sync_name=sync.name,
-        sync_run_id="",
-        status="succeeded",
-        rows_planned=sum(counts.values()),
-        rows_added=counts.get("add", 0),
-        rows_updated=counts.get("update", 0),
-        rows_removed=counts.get("remove", 0),
-        rows_rejected=counts.get("parked", 0),
-        rows_invalid=counts.get("invalid", 0),
-        rows_suppressed=counts.get("suppressed", 0),
-        rows_unchanged=counts.get("unchanged", 0),
-    )
-
-
-def _result(con: duckdb.DuckDBPyConnection, opened: books.OpenRun) -> SyncResult:
-    (row,) = con.execute(
-        """
-        SELECT sync_name, sync_run_id, status, rows_planned, rows_added, rows_updated, rows_removed,
-            rows_rejected, rows_invalid, rows_suppressed, rows_unchanged, rows_pending, requests,
-            bytes_sent, error
-        FROM sync_runs WHERE sync_run_id = ?""",
-        [opened.sync_run_id],
-    ).fetchall()
-    return replace(SyncResult(*row), is_resumed=opened.is_resumed)
+    return replace(results.of_counts(sync, found.counts), is_dry_run=True, error=found.error)
 
 
 def _message(sync: Sync, trouble: str) -> str:

@@ -49,7 +49,7 @@ def objection(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> str |
 
 def nothing_known(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> str | None:
     """Why not even removals can be trusted: a table without a row says that nobody consented."""
-    if sync.guards.allow_empty or _stake(con, sync).held <= FEW_ROWS:
+    if _stake(con, sync).held <= FEW_ROWS:
         return None
     empty = [
         name

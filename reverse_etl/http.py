@@ -8,10 +8,8 @@ import json
 import threading
 import time
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,15 +22,18 @@ from reverse_etl.destination import (
     Destination,
     DestinationError,
     Job,
-    Rate,
     RejectError,
     RetryError,
     RowAnswer,
     StopError,
 )
+from reverse_etl.pacing import Pace, asked_to_wait
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+LONGEST_ANSWER = 64_000_000
+# headers that say how a body travelled, and hold no more when it has been read
+OF_TRAVEL = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 # what every HTTP destination takes beside its own keys; base_url is for regions and for tests
 COMMON_KEYS = frozenset({"timeout_seconds", "base_url"})
 
@@ -140,15 +141,15 @@ class HttpDestination(Destination):
         answers: dict[str, RowAnswer] = {}
         remarks: list[str] = []
         status, sent, done = None, 0, 0
-        for call in self.calls(batch):
-            try:
+        try:
+            for call in self.calls(batch):
                 response = self.request(call)
-            except RetryError as error:
-                error.maybe_applied = error.maybe_applied or done > 0
-                raise
-            answers.update(self.read(batch, response))
-            remarks.append(self.remark(response))
-            status, sent, done = response.status_code, sent + len(call.content), done + 1
+                status, sent, done = response.status_code, sent + len(call.content), done + 1
+                answers.update(self.read(batch, response))
+                remarks.append(self.remark(response))
+        except DestinationError as error:
+            error.maybe_applied = error.maybe_applied or done > 0
+            raise
         remark = "; ".join(filter(None, remarks))
         return BatchAnswer(status, sent, answers, requests=done, remark=remark)
 
@@ -189,12 +190,13 @@ class HttpDestination(Destination):
         self._pace.wait()
         # httpx quotes the address in its messages, and an address may hold a token
         try:
-            return self._client.request(
+            with self._client.stream(
                 call.method,
                 self.address(call),
                 content=call.content or None,
                 headers={**login, **(call.headers if call.content else {})},
-            )
+            ) as response:
+                return self._whole(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise RetryError(
                 f"the address in connection.{self.address_key} cannot be reached",
@@ -218,6 +220,27 @@ class HttpDestination(Destination):
                 maybe_applied=True,
             ) from None
 
+    def _whole(self, response: httpx.Response) -> httpx.Response:
+        """The answer with its body, which may be neither endless nor of any length."""
+        ends_at = time.monotonic() + (self._timeout.read or ANSWER_SECONDS)
+        parts, length = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            length += len(part)
+            if length > LONGEST_ANSWER:
+                raise RetryError(
+                    f"the answer is longer than {LONGEST_ANSWER // 1_000_000} MB",
+                    code="answer_too_long",
+                    maybe_applied=True,
+                )
+            # a timeout of the client is one of each read, so an answer that drips has none
+            if time.monotonic() > ends_at:
+                raise httpx.ReadTimeout("", request=response.request)
+        kept = [(name, value) for name, value in response.headers.items() if name not in OF_TRAVEL]
+        return httpx.Response(
+            response.status_code, headers=kept, content=b"".join(parts), request=response.request
+        )
+
 
 def trouble_of(
     response: httpx.Response, *, address_key: str = "base_url", login_key: str = "access_token"
@@ -233,7 +256,7 @@ def trouble_of(
             code=code,
             http_status=status,
             maybe_applied=False,
-            after_seconds=asked_to_wait(response),
+            after_seconds=asked_to_wait(response, is_limit=True),
         )
     if status >= 500 or status in {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY}:
         return RetryError(
@@ -252,49 +275,3 @@ def trouble_of(
             http_status=status,
         )
     return RejectError(said, code=code, http_status=status)
-
-
-def asked_to_wait(response: httpx.Response) -> float | None:
-    """Seconds that a response asks to wait: Retry-After (RFC 9110, 10.2.3), else a reset header.
-
-    Vendors give the moment of the reset in unix seconds or the seconds until then; anything above
-    a billion is read as a moment.
-    """
-    given = response.headers.get("Retry-After", "").strip()
-    if given:
-        try:
-            return max(0.0, float(given))
-        except ValueError:
-            pass
-        try:
-            return max(0.0, float(parsedate_to_datetime(given).timestamp()) - time.time())
-        except ValueError:
-            pass
-    for name in ("X-RateLimit-Reset", "RateLimit-Reset"):
-        try:
-            reset = float(response.headers.get(name, ""))
-        except ValueError:
-            continue
-        return max(0.0, reset - time.time() if reset > 1e9 else reset)
-    return None
-
-
-class Pace:
-    """Keeps the requests of all threads under a vendor's rate."""
-
-    def __init__(self, rate: Rate | None) -> None:
-        self._rate = rate
-        self._lock = threading.Lock()
-        self._made: deque[float] = deque()
-
-    def wait(self) -> None:
-        """Return when one more request may be made."""
-        if self._rate is None:
-            return
-        with self._lock:
-            now = time.monotonic()
-            if len(self._made) >= self._rate.requests:
-                free_at = self._made.popleft() + self._rate.seconds
-                if free_at > now:
-                    time.sleep(free_at - now)
-            self._made.append(time.monotonic())

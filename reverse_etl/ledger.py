@@ -143,6 +143,7 @@ INTERNAL = {
         "error_code": "VARCHAR",
         "error": "VARCHAR",
         "remote_id": "VARCHAR",
+        "is_there": "BOOLEAN",
     },
     # the fields and types that a destination was last brought up to date with, as JSON
     "sync_shapes": {"sync_name": "VARCHAR", "shape": "VARCHAR", "seen_at": "TIMESTAMP"},

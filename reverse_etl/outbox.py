@@ -124,8 +124,13 @@ def note_job(con: duckdb.DuckDBPyConnection, run: OpenRun, number: int, job_id: 
     )
 
 
-def split(con: duckdb.DuckDBPyConnection, run: OpenRun, batch: Batch) -> Sequence[BatchRef]:
-    """Put two halves in the place of a refused batch; their idempotency keys follow from its own."""
+def split(
+    con: duckdb.DuckDBPyConnection, run: OpenRun, batch: Batch, status: str
+) -> Sequence[BatchRef]:
+    """Put two halves in the place of a refused batch; their idempotency keys follow from its own.
+
+    Their status is `sent` if something of the whole may have arrived, else `planned`.
+    """
     con.begin()
     ((last,),) = con.execute(
         "SELECT max(batch_number) FROM sync_batches WHERE sync_run_id = ?", [run.sync_run_id]
@@ -137,7 +142,7 @@ def split(con: duckdb.DuckDBPyConnection, run: OpenRun, batch: Batch) -> Sequenc
             """
             INSERT INTO sync_batches BY NAME
             SELECT * REPLACE ($number AS batch_number, $key AS idempotency_key,
-                'planned' AS status, $rows AS row_count, 0 AS attempts, NULL AS sent_at,
+                $status AS status, $rows AS row_count, 0 AS attempts, NULL AS sent_at,
                 NULL AS job_id)
             FROM sync_batches WHERE sync_run_id = $run AND batch_number = $parent""",
             {
@@ -146,6 +151,7 @@ def split(con: duckdb.DuckDBPyConnection, run: OpenRun, batch: Batch) -> Sequenc
                 "number": last + nth,
                 "key": digest(batch.idempotency_key, str(nth))[:32],
                 "rows": len(rows),
+                "status": status,
             },
         )
         con.execute(

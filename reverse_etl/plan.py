@@ -143,6 +143,16 @@ def keep_left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
     _renumber(con, "position IS NOT NULL")
 
 
+def keep_from_overtaking(con: duckdb.DuckDBPyConnection, run: OpenRun) -> None:
+    """Take out of `plan` whose batch is in flight still: an old one must not arrive after a new."""
+    _renumber(
+        con,
+        f"""position IS NOT NULL AND row_key NOT IN (
+            SELECT row_key FROM planned_rows JOIN sync_batches USING (sync_run_id, batch_number)
+            WHERE sync_run_id = {quoting.text(run.sync_run_id)} AND status = 'sent')""",
+    )
+
+
 def _send_everyone(con: duckdb.DuckDBPyConnection) -> None:
     """Mode replace: nothing at all, or one session with everyone who should be there."""
     ((changed,),) = con.execute(

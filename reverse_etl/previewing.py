@@ -66,7 +66,7 @@ def preview(
             return Preview(sync.name, "failed", error=str(error))
         objection = guards.nothing_known(con, sync, basis) or guards.objection(con, sync, basis)
         found = counts(con)
-        samples = _samples(con)
+        samples = _samples(con, sync)
         try:
             con.begin()
             opened = books.open_run(con, sync, "preview", NO_TIME)
@@ -100,8 +100,12 @@ def counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(rows)
 
 
-def _samples(con: duckdb.DuckDBPyConnection) -> tuple[Sample, ...]:
-    """A few rows of each kind but `unchanged`, the first in the order of sending."""
+def _samples(con: duckdb.DuckDBPyConnection, sync: Sync) -> tuple[Sample, ...]:
+    """A few rows of each kind but `unchanged`, the first in the order of sending.
+
+    A row key is shown where it is an id; an address, a phone number or a name is personal data.
+    """
+    shown = sync.row_key == "id" or sync.row_key.endswith("_id")
     rows = con.execute(
         """
         SELECT kind, row_key, customer_id, reason, payload FROM plan WHERE kind <> 'unchanged'
@@ -110,7 +114,13 @@ def _samples(con: duckdb.DuckDBPyConnection) -> tuple[Sample, ...]:
         [SAMPLES_A_KIND],
     ).fetchall()
     return tuple(
-        Sample(kind, str(masked(key)) if "@" in key else key, customer, reason, _fields(payload))
+        Sample(
+            kind,
+            key if shown and "@" not in key else str(masked(key)),
+            customer,
+            reason,
+            _fields(payload),
+        )
         for kind, key, customer, reason, payload in rows
     )
 

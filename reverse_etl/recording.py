@@ -32,6 +32,10 @@ def record_plan(
     _note_unsent(con, sync, run, run_id, at)
     con.execute(
         """
+        WITH in_flight AS (
+            SELECT row_key FROM planned_rows JOIN sync_batches b USING (sync_run_id, batch_number)
+            WHERE sync_run_id = $run AND b.status = 'sent'
+        )
         UPDATE sync_runs SET
             rows_unchanged = p.unchanged, rows_suppressed = p.suppressed + p.not_there,
             rows_invalid = p.invalid, rows_rejected = p.parked + p.refused, rows_pending = p.pending
@@ -40,8 +44,9 @@ def record_plan(
                 count(*) FILTER (kind = 'suppressed') AS suppressed,
                 count(*) FILTER (kind = 'invalid') AS invalid,
                 count(*) FILTER (kind = 'parked') AS parked,
-                count(*) FILTER (position IS NOT NULL OR kind IN ('add', 'update', 'remove'))
-                    AS pending,
+                count(*) FILTER ((position IS NOT NULL OR kind IN ('add', 'update', 'remove'))
+                        AND row_key NOT IN (FROM in_flight))
+                    + (SELECT count(*) FROM in_flight) AS pending,
                 -- what this run was told before it was interrupted
                 (SELECT count(*) FROM sync_log
                  WHERE sync_run_id = $run AND status = 'suppressed') AS not_there,

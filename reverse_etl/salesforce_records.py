@@ -19,7 +19,7 @@ def list_of(response: httpx.Response) -> list[dict[str, Any]]:
     """The objects of an answer that is a list; empty if it is something else."""
     try:
         return items_of({"all": response.json()}, "all")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
 
 

@@ -38,18 +38,23 @@ def book(
     if not bookings:
         return
     told = [
-        (booking.number, key, answer.error_code, answer.error, answer.remote_id)
+        (
+            *(booking.number, key, answer.error_code, answer.error, answer.remote_id),
+            answer.is_there,
+        )
         for booking in bookings
         for key, answer in booking.rows.items()
     ]
     if told:
         con.begin()
-        numbers, keys, codes, errors, remote_ids = map(list, zip(*told, strict=True))
+        numbers, keys, codes, errors, remote_ids, there = map(list, zip(*told, strict=True))
         con.execute(
             """
-            INSERT INTO row_answers
-            SELECT $run, unnest($numbers::INTEGER[]), unnest($keys::VARCHAR[]),
-                unnest($codes::VARCHAR[]), unnest($errors::VARCHAR[]), unnest($ids::VARCHAR[])""",
+            INSERT INTO row_answers BY NAME
+            SELECT $run AS sync_run_id, unnest($numbers::INTEGER[]) AS batch_number,
+                unnest($keys::VARCHAR[]) AS row_key, unnest($codes::VARCHAR[]) AS error_code,
+                unnest($errors::VARCHAR[]) AS error, unnest($ids::VARCHAR[]) AS remote_id,
+                unnest($there::BOOLEAN[]) AS is_there""",
             {
                 "run": sync_run_id,
                 "numbers": numbers,
@@ -57,6 +62,7 @@ def book(
                 "codes": codes,
                 "errors": errors,
                 "ids": remote_ids,
+                "there": there,
             },
         )
     con.execute(
@@ -139,7 +145,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                 -- who is to be removed and is not there is removed
                 CASE WHEN p.kind = 'remove' AND a.error_code = 'not_there' THEN NULL
                      ELSE a.error_code END AS error_code,
-                a.error,
+                a.error, coalesce(a.is_there, false) AS is_there,
                 coalesce(a.error_code = 'not_there' AND b.mode = 'update_only', false)
                     AS is_not_there,
                 -- refused so often with this payload; a new one is a new start
@@ -161,7 +167,8 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                  WHEN error_code IS NOT NULL THEN 'rejected'
                  WHEN kind <> 'remove' THEN 'synced'
                  WHEN reason = 'no_consent' THEN 'suppressed' ELSE 'removed' END AS status,
-            CASE WHEN error_code IS NOT NULL THEN NOT (is_new OR is_not_there OR is_session)
+            CASE WHEN error_code IS NOT NULL
+                     THEN is_there OR NOT (is_new OR is_not_there OR is_session)
                  ELSE kind <> 'remove' END AS is_held,
             -- a session names nobody who has gone, so what they were known by is of no more use
             if(is_session AND kind = 'remove', NULL, remote_id) AS remote_id,

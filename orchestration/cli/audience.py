@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
@@ -99,7 +99,10 @@ def preview(name: str, customer: str | None, rows: int, as_json: bool) -> None:
         }  # fmt: skip
     from audiences import reasons  # sqlglot takes a moment, which a list need not wait for
 
-    answers = {one: reasons.explain(home.published, definition, one) for one in customers}
+    try:
+        answers = {one: reasons.explain(home.published, definition, one) for one in customers}
+    except AudienceError as error:
+        _fail(str(error))
     if as_json:
         found = [
             {
@@ -159,7 +162,7 @@ def _read(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         _fail(str(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"mainstem: {message}", file=sys.stderr)
     sys.exit(EXIT_FAILED)
 

@@ -70,13 +70,13 @@ def build(project: Project) -> Any:
     ) -> Iterator[Any]:
         selected = {by_key[key]: key for key in context.selected_asset_keys}
         with mainstem.progress.step("dbt"):
-            work = _build_stale(mainstem, manifest, selected, context.run_id)
+            work = build_stale(mainstem, manifest, selected, context.run_id)
         for unique_id in _parents_first(manifest, selected):
             if unique_id in work.state:
                 yield dg.Output(
                     None,
                     output_name=selected[unique_id].to_python_identifier(),
-                    metadata=_metadata(work, unique_id),
+                    metadata=metadata_of(work, unique_id),
                 )
         for test in (
             node
@@ -98,7 +98,7 @@ def build(project: Project) -> Any:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What a dbt step found and did: nodes by unique_id."""
 
     results: Mapping[str, NodeResult]
@@ -112,9 +112,9 @@ class _Work:
         return [r for r in self.results.values() if not r.is_good and r.status != "skipped"]
 
 
-def _build_stale(
+def build_stale(
     mainstem: Mainstem, manifest: Mapping[str, Any], selected: Iterable[str], run_id: str
-) -> _Work:
+) -> Work:
     """Build what is stale among the selected models, and run the tests that are stale with them."""
     project, progress = mainstem.project, mainstem.progress
     selected = set(selected)
@@ -167,7 +167,7 @@ def _build_stale(
         if unique_id not in results and now.get(unique_id) == node.fingerprint
     }
     mainstem.facts["changed"] = mainstem.facts.get("changed", 0) + len(chosen)
-    return _Work(results=results, state={**as_before, **good, **failed}, rows=rows)
+    return Work(results=results, state={**as_before, **good, **failed}, rows=rows)
 
 
 def _tell(progress: Progress, results: Iterable[NodeResult]) -> None:
@@ -178,7 +178,7 @@ def _tell(progress: Progress, results: Iterable[NodeResult]) -> None:
     progress.say(f"dbt: {', '.join(news)}")
 
 
-def _metadata(work: _Work, unique_id: str) -> dict[str, Any]:
+def metadata_of(work: Work, unique_id: str) -> dict[str, Any]:
     result = work.results.get(unique_id)
     metadata: dict[str, Any] = {"mainstem/state": "built" if result else "unchanged"}
     if result:
@@ -188,7 +188,7 @@ def _metadata(work: _Work, unique_id: str) -> dict[str, Any]:
     return metadata
 
 
-def _check(key: dg.AssetCheckKey, test: Mapping[str, Any], work: _Work) -> dg.AssetCheckResult:
+def _check(key: dg.AssetCheckKey, test: Mapping[str, Any], work: Work) -> dg.AssetCheckResult:
     """A dbt test's outcome; one that was not run again has the outcome of its last run, since
     neither it nor what it looks at has changed."""
     result = work.results.get(test["unique_id"])

@@ -102,6 +102,7 @@ def _state(con: Any) -> str:
         con.execute(
             """
             select md5(concat_ws('/',
+                array_to_string(?, ','),
                 (select string_agg(unique_id || fingerprint, ',' order by unique_id)
                  from ops.builds where unique_id <> 'published'),
                 (select string_agg(load_id || status, ',' order by load_id) from ops.loads),
@@ -110,6 +111,7 @@ def _state(con: Any) -> str:
                 (select string_agg(concat_ws('/', sync_run_id, status, finished_at), ',' order by sync_run_id)
                  from reverse_etl.sync_runs)
             ))
-            """
+            """,
+            [[*warehouse.PUBLISHED_SCHEMAS, *warehouse.PUBLISHED_TABLES]],
         ).fetchall()[0][0]
     )

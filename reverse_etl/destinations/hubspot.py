@@ -26,6 +26,7 @@ from reverse_etl.answers import (
     items_of,
     object_in,
     text_of,
+    texts_in,
 )
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
@@ -120,12 +121,19 @@ class HubSpot(Conversation):
         keys = {told.remote_id: key for key, told in answers.items() if told.remote_id}
         if self._list and keys:
             added = body_of((yield self._members(add=[*keys])))
-            unlisted = RowAnswer("not_in_list", "HubSpot wrote this contact and did not list it")
+            unlisted = "HubSpot wrote this contact and did not list it"
             answers |= {
-                keys[one]: unlisted for one in added.get("recordIdsMissing") or () if one in keys
+                keys[one]: RowAnswer("not_in_list", unlisted, one, is_there=True)
+                for one in texts_in(added, "recordIdsMissing")
+                if one in keys
             }
-        silent = RowAnswer("no_answer", "HubSpot's answer says nothing about this contact")
-        return {row.key: answers.get(row.key, silent) for row in rows}
+        traces = self.addresses(batch)
+        silent = "HubSpot's answer says nothing about this contact"
+        return {
+            row.key: answers.get(row.key)
+            or RowAnswer("no_answer", silent, traces[row.key], is_there=True)
+            for row in rows
+        }
 
     def addresses(self, batch: Batch) -> Mapping[str, str]:
         """Record ids come with the answer only; until then a contact is known by its id property."""
@@ -251,7 +259,7 @@ class HubSpot(Conversation):
         found: dict[str, RowAnswer] = {}
         for error in items_of(body_of(response), "errors"):
             context = object_in(error, "context")
-            named = [*(context.get("objectWriteTraceId") or ()), *(context.get("ids") or ())]
+            named = [*texts_in(context, "objectWriteTraceId"), *texts_in(context, "ids")]
             told = RowAnswer(str(error.get("category") or "error"), str(error.get("message") or ""))
             mine = [keys[name] for name in named if name in keys]
             if not mine and told.error_code != NOT_THERE:

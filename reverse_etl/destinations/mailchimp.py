@@ -83,7 +83,9 @@ class Mailchimp(Conversation):
     def calls(self, batch: Batch) -> Sequence[Call]:
         joining = [row for row in batch.rows if row.operation == "upsert"]
         members = {"members": [self._member(row) for row in joining], "update_existing": True}
-        gone = [address for row in batch.rows if (address := _to_archive(row))]
+        # an address that somebody gave up and another took stays
+        taken = {_member_id(str(fields_of(row)["email_address"])) for row in joining}
+        gone = [old for row in batch.rows if (old := _to_archive(row)) and old not in taken]
         posted = [json_call("POST", self._list, members)] if joining else []
         return posted + [Call("DELETE", f"{self._list}/members/{address}") for address in gone]
 

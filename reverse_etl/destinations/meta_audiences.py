@@ -33,7 +33,7 @@ from reverse_etl.destination import (
     RowAnswer,
     StopError,
 )
-from reverse_etl.http import COMMON_KEYS, Call, asked_to_wait, json_call
+from reverse_etl.http import COMMON_KEYS, Call, json_call
 from reverse_etl.members import (
     Identifiers,
     MemberDestination,
@@ -42,6 +42,7 @@ from reverse_etl.members import (
     sha256,
     text,
 )
+from reverse_etl.pacing import asked_to_wait
 
 # Meta's key types, in the order in which a row gives them
 IDENTIFIERS = ("EXTERN_ID", "EMAIL", "PHONE")
@@ -238,7 +239,7 @@ def _trouble(error: Mapping[str, Any], response: httpx.Response) -> DestinationE
             code=code,
             http_status=status,
             maybe_applied=False,
-            after_seconds=_regain_seconds(response) or asked_to_wait(response),
+            after_seconds=_regain_seconds(response) or asked_to_wait(response, is_limit=True),
         )
     if number in TEMPORARY or error.get("is_transient") is True or status >= 500:
         return RetryError(said, code=code, http_status=status, maybe_applied=True)

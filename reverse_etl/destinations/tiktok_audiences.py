@@ -25,7 +25,7 @@ from reverse_etl.destination import (
     RetryError,
     StopError,
 )
-from reverse_etl.http import COMMON_KEYS, Call, asked_to_wait, compact, json_call
+from reverse_etl.http import COMMON_KEYS, Call, compact, json_call
 from reverse_etl.members import (
     Identifiers,
     MemberDestination,
@@ -35,6 +35,7 @@ from reverse_etl.members import (
     sha256,
     text,
 )
+from reverse_etl.pacing import asked_to_wait
 
 SCHEMA = ("EMAIL_SHA256", "PHONE_SHA256", "IDFA_SHA256", "AAID_SHA256")
 THROTTLED = frozenset({40_016, 40_100, 40_133})
@@ -141,7 +142,7 @@ def _trouble(number: int, response: httpx.Response) -> DestinationError | None:
             code=code,
             http_status=status,
             maybe_applied=False,
-            after_seconds=asked_to_wait(response),
+            after_seconds=asked_to_wait(response, is_limit=True),
         )
     if number >= ITS_OWN or status >= 500:
         return RetryError(said, code=code, http_status=status, maybe_applied=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl.answers import body_of, items_of
 from reverse_etl.destination import Batch, Capabilities, RowAnswer
 from reverse_etl.http import Call, HttpDestination
 
@@ -40,7 +41,7 @@ class Webhook(HttpDestination):
         self._secret = connection["secret"].encode()
 
     def calls(self, batch: Batch) -> Sequence[Call]:
-        body = body_of(batch)
+        body = content_of(batch)
         timestamp = str(int(time.time()))
         headers = {
             "Content-Type": "application/json",
@@ -52,17 +53,16 @@ class Webhook(HttpDestination):
 
     def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """What the answer says of single rows; an answer in another shape says nothing of any."""
-        try:
-            body = response.json()
-        except ValueError:
-            return {}
-        results = body.get("results") if isinstance(body, dict) else None
-        if not isinstance(results, list):
-            return {}
-        return {str(result["key"]): _row_answer(result) for result in results if _is_result(result)}
+        found: dict[str, RowAnswer] = {}
+        for result in items_of(body_of(response), "results"):
+            key, answer = str(result.get("key")), _row_answer(result)
+            # of a row that is spoken of twice, an error is not unsaid
+            if key not in found or answer.error_code:
+                found[key] = answer
+        return found
 
 
-def body_of(batch: Batch) -> bytes:
+def content_of(batch: Batch) -> bytes:
     """The request body; the fields are spliced in as the text that was planned and hashed."""
     rows = ",".join(
         f'{{"operation":"{row.operation}","key":{json.dumps(row.key, ensure_ascii=False)},'
@@ -79,12 +79,10 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
     )
 
 
-def _is_result(result: Any) -> bool:
-    return isinstance(result, dict) and "key" in result
-
-
 def _row_answer(result: dict[str, Any]) -> RowAnswer:
-    if result.get("status") == "error":
+    status = str(result.get("status", "")).lower()
+    # who says what is wrong and forgets the status has not accepted the row
+    if status == "error" or (result.get("error") and status != "ok"):
         code, error = result.get("code"), result.get("error")
         return RowAnswer(
             error_code=str(code) if code else "row_error",

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -111,6 +113,36 @@ class Road:
     def ids(self) -> dict[str, str]:
         """Node to customer."""
         return dict(self.query("select node_key, customer_id from identity.crosswalk"))
+
+    def owners(self, events: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+        """Whose each message of the web's log is, found by hand: the login's; of a device on which
+        several people logged in, whose login came last (a visit is of who logs in in it first, and
+        what came before any is of the first); else the device's own."""
+        ids = self.ids()
+        by_device: dict[str, list[tuple[datetime, str, str | None]]] = defaultdict(list)
+        for event in events:
+            at = datetime.fromisoformat(event["timestamp"]).replace(tzinfo=None)
+            login = str(event.get("userId") or "").strip().lower() or None
+            by_device[event["anonymousId"]].append((at, event["messageId"], login))
+        found: dict[str, str | None] = {}
+        for device, happened in by_device.items():
+            changes, visit_from, last, is_open = [], datetime.min, datetime.min, False
+            for at, _, login in sorted(happened):
+                if at - last >= timedelta(minutes=30):
+                    visit_from, is_open = at, True
+                last = at
+                who = login and (ids.get(f"shop:{login.upper()}") or login)
+                if who and (not changes or changes[-1][1] != who):
+                    changes.append((visit_from if is_open else at, who))
+                is_open = is_open and not who
+            is_shared = len({who for _, who in changes}) > 1
+            for at, message, login in happened:
+                own = ids.get(f"shop:{login.upper()}") if login else None
+                if not own and is_shared:
+                    held = [who for since, who in changes if since <= at] or [changes[0][1]]
+                    own = held[-1] if held[-1].startswith("cus_") else None
+                found[message] = own or ids.get(f"anon:{device}")
+        return found
 
     def published(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every published table without what may differ from run to run, rows in one order."""

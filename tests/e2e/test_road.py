@@ -202,15 +202,14 @@ def test_abandoned_carts_equal_a_count_by_hand(road: Any, events: list[dict[str,
     assert len(found) > 300
 
     # The audience: the known customers behind those carts, each once.
-    ids = road.ids()
     golden = {
         customer for (customer,) in road.query("select customer_id from marts.golden_customers")
     }
+    whose = road.owners(event for event in events if event.get("anonymousId"))
     owners = set()
     for event in events:
         if (event.get("properties") or {}).get("cart_id") in by_hand:
-            login = ids.get(f"shop:{event.get('userId')}")
-            owners.add(login or ids.get(f"anon:{event.get('anonymousId')}"))
+            owners.add(whose[event["messageId"]])
     members = {
         customer
         for (customer,) in road.query("select customer_id from audiences.aud_abandoned_cart")

@@ -107,14 +107,13 @@ def test_who_reads_mails_and_who_does_not(road: Any) -> None:
 
 
 def test_high_intent_and_ad_clickers(road: Any) -> None:
-    ids, known = road.ids(), golden(road)
+    known = golden(road)
     viewed, clicked = set(), defaultdict(list)
-    for record in lines("web/events.ndjson"):
-        try:
-            at = datetime.fromisoformat(record["timestamp"]).replace(tzinfo=None)
-        except (KeyError, ValueError):
-            continue
-        who = ids.get(f"shop:{record.get('userId')}") or ids.get(f"anon:{record['anonymousId']}")
+    records = {record["messageId"]: record for record in lines("web/events.ndjson")}
+    whose = road.owners(records.values())
+    for message, record in records.items():
+        at = datetime.fromisoformat(record["timestamp"]).replace(tzinfo=None)
+        who = whose[message]
         if at > AS_OF:
             continue
         if record.get("event") == "Product Viewed" and at > AS_OF - timedelta(minutes=1440):

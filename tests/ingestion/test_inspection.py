@@ -109,6 +109,7 @@ def test_what_is_written_is_a_declaration_that_reads(tmp_path: Path) -> None:
         "created_at",
         "updated_at",
     } <= columns.keys()
+    assert all(column["description"] for column in properties["models"][0]["columns"])
     with pytest.raises(scaffold.ScaffoldError, match="already"):
         scaffold.write(dbt_project, "club", "members", inspect(path), ingest)
     with pytest.raises(scaffold.ScaffoldError, match="no name"):

@@ -96,9 +96,13 @@ def test_a_table_that_is_gone_is_built_again(manifest: dict[str, Any]) -> None:
 
 
 def test_a_changed_description_rebuilds_nothing(manifest: dict[str, Any]) -> None:
+    manifest["nodes"]["model.p.mart"]["columns"] = {"n": {"name": "n", "data_type": "bigint"}}
     changed = copy.deepcopy(manifest)
     changed["nodes"]["model.p.mart"]["description"] = "better words"
+    changed["nodes"]["model.p.mart"]["columns"]["n"]["description"] = "How many"
     assert stale(manifest, changed) == set()
+    changed["nodes"]["model.p.mart"]["columns"]["n"]["data_type"] = "integer"
+    assert "mart" in stale(manifest, changed)
 
 
 def test_an_audience_publishes_its_description(manifest: dict[str, Any]) -> None:

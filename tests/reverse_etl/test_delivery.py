@@ -291,6 +291,37 @@ def test_a_job_that_is_not_done_in_time_is_asked_about_by_the_next_run(
     assert go(run, batch_rows=40).rows_added == 1
 
 
+@pytest.mark.parametrize("ends", ["done", "gone"])
+def test_who_withdrew_while_a_job_works_is_removed_after_it(
+    run: Runner, forty: Warehouse, tool: Tool, ends: str
+) -> None:
+    """A removal that overtakes the job would be undone by it."""
+    tool.answer = lambda batch: Job(f"job{batch.number}", after_seconds=0.01)
+    tool.collected = lambda _: None
+    assert run(run.sync(batch_rows=40), policy=replace(QUICK, job_seconds=0.1)).rows_pending == 40
+    forty.people["c03"]["consent"] = "withdrawn"
+    order: list[str] = []
+
+    def collected(_: str) -> BatchAnswer | None:
+        order.append("asked")
+        if len(order) < 3:
+            return None
+        if ends == "gone":
+            raise RejectError("the job is gone", code="job_gone")
+        return BatchAnswer()
+
+    def answer(batch: Batch) -> BatchAnswer:
+        order.extend(f"{row.operation} {row.key}" for row in batch.rows)
+        return BatchAnswer()
+
+    tool.collected, tool.answer = collected, answer
+    assert go(run, batch_rows=40).status == "succeeded"
+    assert order[:4] == ["asked", "asked", "asked", "remove c03"]
+    assert "upsert c03" not in order
+    held = run.rows("SELECT count(*), count(*) FILTER (status = 'synced') FROM sync_state")
+    assert held == [(40, 39)]
+
+
 def test_a_job_that_fails_is_halved_like_any_refused_batch(
     run: Runner, forty: Warehouse, tool: Tool
 ) -> None:
@@ -370,10 +401,10 @@ def test_a_fault_in_a_destination_names_its_file_and_no_row(
 
     tool.answer = broken
     result = go(run, parallel=1)
-    assert (result.status, result.requests) == ("incomplete", 0)
+    assert (result.status, len(tool.sent)) == ("incomplete", 3)
     assert "KeyError in reverse_etl/destinations/webhook.py" in str(result.error)
     assert "example.com" not in str(result.error)
-    assert run.rows("SELECT count(*) FROM sync_state WHERE status = 'unknown'") == [(2,)]
+    assert run.rows("SELECT count(*) FROM sync_state WHERE status = 'unknown'") == [(6,)]
 
 
 def test_remarks_are_shown(run: Runner, forty: Warehouse, tool: Tool) -> None:

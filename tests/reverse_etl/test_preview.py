@@ -73,3 +73,14 @@ def test_a_missing_variable_is_said_when_bodies_are_asked_for(
     seen = look(run, bodies=1, env={})
     assert (seen.status, dict(seen.counts)) == ("failed", {"add": 1})
     assert "connection.url" in str(seen.error)
+
+
+def test_row_keys_that_are_personal_data_are_masked(run: Runner, warehouse: Warehouse) -> None:
+    warehouse.add("c1", first_name="+49 151 2345678")
+    warehouse.add("c2", first_name="Zoë", consent="denied")
+    seen = look(run, sync=run.sync(row_key="first_name"))
+    assert [(sample.row_key, sample.customer_id) for sample in seen.samples] == [
+        ("+…(15)", "c1"),
+        ("Z…(3)", "c2"),
+    ]
+    assert look(run).samples[0].row_key == "c1"

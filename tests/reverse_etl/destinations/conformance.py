@@ -22,7 +22,8 @@ from reverse_etl.destination import (
     Row,
     RowAnswer,
 )
-from reverse_etl.http import HttpDestination, Pace
+from reverse_etl.http import HttpDestination
+from reverse_etl.pacing import Pace
 
 SECRET = "s3cret-of-the-tests"
 

@@ -159,3 +159,18 @@ def test_the_key_names_the_data_centre() -> None:
     assert body.title == "POST https://us6.api.mailchimp.com/3.0/lists/L1"
     with pytest.raises(StopError, match=r"connection\.api_key"):
         Mailchimp(given | {"api_key": "0123"})
+
+
+def test_two_who_swap_their_addresses_both_stay() -> None:
+    audience = Audience()
+    with serve(audience) as address, CASE.destination(address) as destination:
+        books = Books(CASE, destination)
+        books.add({1: person(1), 2: person(2)})
+        books.add(
+            {
+                1: person(1) | {"email_address": person(2)["email_address"]},
+                2: person(2) | {"email_address": person(1)["email_address"]},
+            }
+        )
+    assert {m["status"] for m in audience.people.values()} == {"subscribed"}
+    assert audience.members()["Person1@example.com"]["FNAME"] == "Zoë-2"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from reverse_etl.destination import Batch, BatchAnswer, Job, Row, StopError
 from reverse_etl.destinations.meta_audiences import MetaAudiences
-from reverse_etl.http import Pace
+from reverse_etl.pacing import Pace
 
 PLATFORMS = {
     case.id: case
