@@ -10,6 +10,7 @@
 ) }}
 {%- set came = loaded_when('int_contact_changes') if is_incremental() else none %}
 -- depends_on: {{ ref('int_contact_changes') }}, {{ ref('int_event_changes') }}
+-- noqa: disable=LT02
 with of_contacts as (
     {{ unpivot_identifiers('contacts', "'{source}:' || source_record_id", 'created_at', 'updated_at', came) }}
 ),
