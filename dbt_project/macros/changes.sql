@@ -205,6 +205,25 @@ delete from {{ this }} where {{ visitor }} in (select coalesce(anonymous_id, use
     coalesce(anonymous_id, user_id) in (select coalesce(anonymous_id, user_id) from ({{ unread(log) }}) as changes)
 {%- endmacro %}
 
+{# The nodes of contacts, and of visitors, that unread changes touch: a select in brackets. #}
+{% macro touched_contacts(log) -%}
+    (select source_system || ':' || source_record_id as node_key from ({{ unread(log) }}) as changes)
+{%- endmacro %}
+{% macro touched_visitors(log) -%}
+    (select 'anon:' || coalesce(anonymous_id, user_id) as node_key from ({{ unread(log) }}) as changes)
+{%- endmacro %}
+
+{# The pre-hook of a table of nodes: those of contacts and visitors that unread changes touch. #}
+{% macro delete_touched_nodes(contacts_log, events_log) %}
+    {% if execute and is_incremental() %}
+delete from {{ this }} where node_key in (
+    select node_key from {{ touched_contacts(contacts_log) }} as contacts
+    union all
+    select node_key from {{ touched_visitors(events_log) }} as visitors
+);
+    {% endif %}
+{% endmacro %}
+
 {# The pre-hook of a table of customers: those of whom nothing is left in a relation. #}
 {% macro delete_customers_without(relation) %}
     {% if execute and is_incremental() %}
@@ -230,5 +249,10 @@ delete from {{ this }} where customer_id not in (select customer_id from {{ ref(
         {{ return(false) }}
     {% endif %}
     {% set marks = load_relation(api.Relation.create(database=target.database, schema='intermediate', identifier='read_marks')) %}
-    {{ return(marks is none or run_query('select ' ~ read_mark(log)).rows[0][0] is none) }}
+    {% for one in ([log] if log is string else log) %}
+        {% if marks is none or run_query('select ' ~ read_mark(one)).rows[0][0] is none %}
+            {{ return(true) }}
+        {% endif %}
+    {% endfor %}
+    {{ return(false) }}
 {% endmacro %}

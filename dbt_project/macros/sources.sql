@@ -42,8 +42,9 @@
 {% endmacro %}
 
 {# Every identifier column of an entity's staging models, unpivoted: node_key, type, value as
-   given, whether it is verified (meta `verified` or, by row, `verified_by`), and when it was seen. #}
-{% macro unpivot_identifiers(entity, node_key, first_seen_at, last_seen_at) %}
+   given, whether it is verified (meta `verified` or, by row, `verified_by`), and when it was seen.
+   `came`, a condition on loaded_at, leaves out what else there is. #}
+{% macro unpivot_identifiers(entity, node_key, first_seen_at, last_seen_at, came=none) %}
     {% set selects = [] %}
     {% for source in sources_of(entity) %}
         {% set relation = ref('stg_' ~ source ~ '__' ~ entity) %}
@@ -58,6 +59,9 @@
         {{ first_seen_at }} as first_seen_at,
         {{ last_seen_at }} as last_seen_at
     from {{ relation }}
+    {%- if came and 'loaded_at' in staged_columns(source, entity) %}
+    where {{ came }}
+    {%- endif %}
             {% endset %}
             {% do selects.append(statement) %}
         {% endfor %}

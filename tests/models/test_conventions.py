@@ -285,14 +285,15 @@ MODELS_OF_MANY_LEAVES = ["experiments", "int_event_customers"]
 # A log of changes says which staged rows its table has to read: both read them. Visits stand for the
 # events of all days but the last.
 LOGS = "_changes"
-# A cart's lines are given to it again as a whole.
+# A cart's lines are given to it again as a whole. A log tells each of its readers what changed.
 REJOINED = [
     "events -> int_visits",
     "int_cart_activity -> cart_items",
+    "int_event_changes -> int_visitor_identifiers",
 ]
 # A calendar comes out of nothing.
 ROOTS = ["days"]
 # Unions over however many sources there are.
-MANY_PARENTS = ["contacts", "identifiers"]
+MANY_PARENTS = ["contacts", "identifiers", "int_contact_changes"]
 # Written by the run itself.
 SOURCES_WITHOUT_FRESHNESS = ["identity"]

@@ -27,8 +27,8 @@ Landed = Mapping[str, Mapping[str, Rows]]
 ROWS = Path(__file__).parent / "rows"
 # What canonical tables are made from beside staging.
 PREPARED = {
-    "int_events", "int_event_changes", "int_order_changes", "int_order_item_changes",
-    "int_visitor_identifiers",
+    "int_events", "int_contact_changes", "int_event_changes", "int_order_changes",
+    "int_order_item_changes", "int_visitor_identifiers",
 }  # fmt: skip
 CANONICAL = {
     "contacts", "identifiers", "events", "orders", "order_items", "products", "campaigns",

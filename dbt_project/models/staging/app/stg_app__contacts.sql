@@ -14,7 +14,8 @@ renamed as (
         {{ country_code('country') }} as country_code,
         created_at,
         coalesce(updated_at, created_at) as updated_at,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -22,7 +22,9 @@ renamed as (
         CreatedOn as created_at,
         coalesce(ModifiedOn, CreatedOn) as updated_at,
         _deleted_at is not null as is_deleted,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        -- Deletion is marked on the row that stands: it is another row then.
+        case when _deleted_at is null then _load_id else _load_id || ' deleted' end as load_id
     from source
 )
 

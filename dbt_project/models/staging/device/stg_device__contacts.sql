@@ -13,7 +13,8 @@ renamed as (
         {{ country_code('country') }} as country_code,
         registered_at as created_at,
         registered_at as updated_at,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

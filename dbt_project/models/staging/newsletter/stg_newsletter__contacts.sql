@@ -16,7 +16,8 @@ renamed as (
         list as newsletter_list,
         signed_up_at as created_at,
         signed_up_at as updated_at,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -21,7 +21,8 @@ renamed as (
         {{ country_code(json_text('default_address', '$.country_code')) }} as country_code,
         created_at,
         coalesce(updated_at, created_at) as updated_at,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 

@@ -21,7 +21,8 @@ renamed as (
         points as loyalty_points,
         cast(joined_on as timestamp) as created_at,
         coalesce(updated_at, cast(joined_on as timestamp)) as updated_at,
-        _loaded_at as loaded_at
+        _loaded_at as loaded_at,
+        _load_id as load_id
     from source
 )
 
