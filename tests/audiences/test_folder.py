@@ -39,7 +39,14 @@ class Company:
         real = ROOT / "dbt_project"
         shutil.copy(real / "profiles.yml", dbt)
         shutil.copy(real / "models" / "_groups.yml", dbt / "models")
-        for name in ("audiences", "changes", "experiments", "as_of", "engine", "generate_schema_name"):
+        for name in (
+            "audiences",
+            "changes",
+            "experiments",
+            "as_of",
+            "engine",
+            "generate_schema_name",
+        ):
             shutil.copy(real / "macros" / f"{name}.sql", dbt / "macros")
         shutil.copy(real / "models" / "canonical" / "experiments.sql", dbt / "models" / "canonical")
         project = yaml.safe_load((real / "dbt_project.yml").read_text("utf-8"))
