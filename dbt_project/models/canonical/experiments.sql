@@ -19,14 +19,14 @@ with declared as (
         {{ 'union all' if not loop.last }}
     {%- else %}
     select
-        cast(null as varchar) as experiment_id,
-        cast(null as varchar) as name,
-        cast(null as varchar) as kind,
-        cast(null as varchar) as audience_id,
-        cast(null as varchar) as unit,
-        cast(null as varchar) as salt,
-        cast(null as double) as control_share,
-        cast(null as varchar) as primary_metric,
+        null as experiment_id,
+        null as name,
+        null as kind,
+        null as audience_id,
+        null as unit,
+        null as salt,
+        null as control_share,
+        null as primary_metric,
         cast(null as date) as started_on,
         cast(null as date) as ended_on
     where false
