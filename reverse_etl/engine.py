@@ -280,7 +280,6 @@ def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | Non
         con,
         opened.sync_run_id,
         status=status,
-        error=None,
         addresses=_addresses(shift, opened, in_flight),
         at=shift.clock(),
     )
@@ -306,7 +305,7 @@ def _close(shift: _Shift, opened: books.OpenRun, status: str, trouble: str | Non
 def _end_broken_session(shift: _Shift) -> None:
     """A session that a kill interrupted is closed: the run that follows begins another."""
     unfinished = books.unfinished(shift.con, shift.sync)
-    if unfinished and outbox.is_session(shift.con, unfinished):
+    if unfinished and settling.is_session(shift.con, unfinished):
         opened = books.OpenRun(unfinished, is_resumed=True)
         _close(shift, opened, "incomplete", "the session was interrupted and is sent anew")
 
@@ -314,7 +313,7 @@ def _end_broken_session(shift: _Shift) -> None:
 def _drop_session(shift: _Shift, opened: books.OpenRun) -> None:
     """What a session that is not whole has sent means nothing: it is unknown what is held."""
     con = shift.con
-    if not outbox.is_session(con, opened.sync_run_id):
+    if not settling.is_session(con, opened.sync_run_id):
         return
     left = [ref for status in ("planned", "sent") for ref in outbox.batches(con, opened, status)]
     if left:

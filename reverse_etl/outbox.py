@@ -33,15 +33,6 @@ def batches(con: duckdb.DuckDBPyConnection, run: OpenRun, status: str) -> list[B
     return [BatchRef(*row) for row in rows]
 
 
-def is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
-    """Whether a run sends everyone in one session (mode replace)."""
-    found = con.execute(
-        "SELECT 1 FROM sync_batches WHERE sync_run_id = ? AND mode = 'replace' LIMIT 1",
-        [sync_run_id],
-    ).fetchall()
-    return bool(found)
-
-
 def read_batches(
     con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, numbers: Sequence[int]
 ) -> dict[int, Batch]:

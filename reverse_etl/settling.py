@@ -112,7 +112,7 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
         sync_run_id, numbers, rows = due[0][0], [], 0
         for run, number, row_count in due:
             # the parts of a session are settled in one step
-            is_whole = rows >= ROWS_A_STEP and not _is_session(con, sync_run_id)
+            is_whole = rows >= ROWS_A_STEP and not is_session(con, sync_run_id)
             if run != sync_run_id or is_whole:
                 break
             numbers.append(number)
@@ -122,7 +122,8 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
         con.commit()
 
 
-def _is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
+def is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
+    """Whether a run sends everyone in one session (mode replace)."""
     found = con.execute(
         "SELECT 1 FROM sync_batches WHERE sync_run_id = ? AND mode = 'replace' LIMIT 1",
         [sync_run_id],
@@ -220,17 +221,18 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
         WHERE sync_run_id = $run""",
         bound,
     )
-    con.execute(
-        "UPDATE sync_batches SET status = 'acknowledged' WHERE sync_run_id = $run "
-        "AND batch_number IN (SELECT unnest($numbers::INTEGER[]))",
-        bound,
-    )
+    _end_batches(con, sync_run_id, numbers, "acknowledged")
+
+
+def _end_batches(
+    con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: Sequence[int], status: str
+) -> None:
+    """Batches that are over keep their status; their rows, and what was said of them, go."""
+    bound = {"run": sync_run_id, "numbers": list(numbers)}
+    mine = "sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))"
+    con.execute(f"UPDATE sync_batches SET status = '{status}' WHERE {mine}", bound)
     for table in ("row_answers", "planned_rows"):
-        con.execute(
-            f"DELETE FROM {table} WHERE sync_run_id = $run "
-            "AND batch_number IN (SELECT unnest($numbers::INTEGER[]))",
-            bound,
-        )
+        con.execute(f"DELETE FROM {table} WHERE {mine}", bound)
 
 
 def put_state(con: duckdb.DuckDBPyConnection) -> None:
@@ -288,17 +290,7 @@ def abandon(
     """
     con.begin()
     mark_unknown(con, sync_run_id, numbers, addresses)
-    for table in ("row_answers", "planned_rows"):
-        con.execute(
-            f"DELETE FROM {table} WHERE sync_run_id = ? "
-            "AND batch_number IN (SELECT unnest(?::INTEGER[]))",
-            [sync_run_id, list(numbers)],
-        )
-    con.execute(
-        "UPDATE sync_batches SET status = 'abandoned' "
-        "WHERE sync_run_id = ? AND batch_number IN (SELECT unnest(?::INTEGER[]))",
-        [sync_run_id, list(numbers)],
-    )
+    _end_batches(con, sync_run_id, numbers, "abandoned")
     con.commit()
 
 
@@ -307,7 +299,6 @@ def close_run(
     sync_run_id: str,
     *,
     status: str,
-    error: str | None,
     addresses: Mapping[str, str],
     at: datetime,
 ) -> None:
@@ -332,10 +323,10 @@ def close_run(
     )
     con.execute(
         """
-        UPDATE sync_runs SET status = ?, error = ?, finished_at = ?,
+        UPDATE sync_runs SET status = ?, finished_at = ?,
             rows_planned = rows_added + rows_updated + rows_removed + rows_rejected + rows_invalid
                 + rows_suppressed + rows_unchanged + rows_pending
         WHERE sync_run_id = ?""",
-        [status, error, at, sync_run_id],
+        [status, at, sync_run_id],
     )
     con.commit()

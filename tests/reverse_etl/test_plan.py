@@ -95,9 +95,7 @@ def test_every_row_has_one_kind_and_it_is_the_right_one(
         at = datetime(2026, 3, 1, tzinfo=UTC).replace(tzinfo=None)
         opened = ledger.open_run(con, sync, "run", at)
         record(con, sync, opened, at)
-        settling.close_run(
-            con, opened.sync_run_id, status="incomplete", error=None, addresses={}, at=at
-        )
+        settling.close_run(con, opened.sync_run_id, status="incomplete", addresses={}, at=at)
         ((planned, *counts),) = con.execute(
             "SELECT rows_planned, rows_invalid, rows_suppressed, rows_unchanged, rows_pending,"
             " rows_rejected FROM sync_runs"
@@ -133,9 +131,7 @@ def test_incremental_equals_full(
                 refs = outbox.batches(con, opened, "planned")
                 answers = [settling.Booking(ref.number, 200, {}) for ref in refs]
                 settling.book(con, opened.sync_run_id, answers, at)
-                settling.close_run(
-                    con, opened.sync_run_id, status="succeeded", error=None, addresses={}, at=at
-                )
+                settling.close_run(con, opened.sync_run_id, status="succeeded", addresses={}, at=at)
         with duckdb.connect(str(home / "ledger.duckdb")) as con:
             return con.execute(
                 "SELECT row_key, payload_hash FROM sync_state WHERE is_held AND status = 'synced'"
