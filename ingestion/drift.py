@@ -27,10 +27,14 @@ def note(con: duckdb.DuckDBPyConnection, load: Load, header: tuple[str, ...]) ->
         "and list_contains(?::varchar[], column_name)",
         [*place, known],
     )
-    keys = con.execute(
-        f"select distinct unnest(json_keys(_extra)) from {stored} "
-        f"where {mine} and _extra is not null"
-    ).fetchall()
+    keys = (
+        con.execute(
+            f"select distinct unnest(json_keys(_extra)) from {stored} "
+            f"where {mine} and _extra is not null"
+        ).fetchall()
+        if load.keeps_extra
+        else []
+    )
     names = sorted({*header, *(key for (key,) in keys)})
     before = con.execute(
         "select column_name from ops.drift where source = ? and table_name = ?", place

@@ -27,7 +27,7 @@ def _order(load: Load) -> str:
         first += f"case when {is_windows('origin')} then loaded_at end desc nulls last, "
     return (
         f"{first}origin desc, "
-        f"sha256(concat_ws(chr(31), {texts}, coalesce(_extra::varchar, ''))) desc"
+        f"sha256(concat_ws(chr(31), {texts}, coalesce({load.extra}::varchar, ''))) desc"
     )
 
 

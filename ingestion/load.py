@@ -169,13 +169,17 @@ def _read(con: duckdb.DuckDBPyConnection, task: Task) -> tuple[LedgerEntry, tupl
 def _commit(
     con: duckdb.DuckDBPyConnection, task: Task, reading: readers.Reading
 ) -> tuple[LedgerEntry, tuple[str, ...]]:
+    table = task.label.table
+    keeps_extra = stored.keeps_extra(con, table)
+    if reading.has_extra and not keeps_extra:
+        stored.keep_extra(con, table, task.label.types)
+        keeps_extra = True
     with _any_order(con):
         con.execute("begin")
         try:
-            delivery = stored.book(con, task.label.table, task.label.delivery)
-            entry, new = _bring_in(
-                con, replace(task, label=replace(task.label, delivery=delivery)), reading
-            )
+            delivery = stored.book(con, table, task.label.delivery)
+            label = replace(task.label, delivery=delivery, keeps_extra=keeps_extra)
+            entry, new = _bring_in(con, replace(task, label=label), reading)
             known = task.found()
             entry = replace(entry, content_hash=known.content_hash, bytes=known.size)
             elapsed = timedelta(seconds=time.perf_counter() - task.clock)

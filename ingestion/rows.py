@@ -15,7 +15,15 @@ from ingestion.ids import fingerprint, record_id, repeats, telling, text
 from ingestion.readers import Reading
 from ingestion.sources import SourceTable
 from ingestion.sql import quoted, stored_table
-from ingestion.stored import FILLED, Delivery, body, has_outranked, of_origin, outranked_table
+from ingestion.stored import (
+    EXTRA,
+    FILLED,
+    Delivery,
+    body,
+    has_outranked,
+    of_origin,
+    outranked_table,
+)
 
 STAGED = "temp.ingestion_staged"
 REMOVED = "temp.ingestion_removed"
@@ -23,12 +31,16 @@ REMOVED = "temp.ingestion_removed"
 
 @dataclass(frozen=True)
 class Load:
-    """What one load of one file writes: the table, its DuckDB types by column, and the delivery."""
+    """What one load of one file writes: the table, its DuckDB types by column, and the delivery.
+
+    `keeps_extra` says whether the stored table has a place for what nobody declared.
+    """
 
     table: SourceTable
     types: dict[str, str]
     delivery: Delivery
     is_whole: bool = False
+    keeps_extra: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -48,13 +60,18 @@ class Load:
     @property
     def columns(self) -> str:
         """Every column of the raw table that a load fills, quoted."""
-        names = [*self.types, *(name for name, _ in FILLED)]
-        return ", ".join(quoted(name) for name in names)
+        filled = [*FILLED, *([EXTRA] if self.keeps_extra else [])]
+        return ", ".join(quoted(name) for name in [*self.types, *(name for name, _ in filled)])
+
+    @property
+    def extra(self) -> str:
+        """SQL for what a stored row has that nobody declared."""
+        return "_extra" if self.keeps_extra else "null::json"
 
     @property
     def definition(self) -> str:
         """The stored table's columns, as CREATE TABLE wants them."""
-        return body(self.table, self.types)
+        return body(self.table, self.types, extra=self.keeps_extra)
 
     @property
     def record_id(self) -> str:
@@ -99,8 +116,8 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
         reading = replace(reading, relation=reading.quick.relation)
     sql = f"""
         insert into {target} ({load.columns})
-        select {values}, extra, case when not coalesce({bad}, false) then 1 end,
-            {load.delivery.number}
+        select {values}, case when not coalesce({bad}, false) then 1 end,
+            {load.delivery.number}{", extra" if load.keeps_extra else ""}
         from ({typed(load, reading)})"""
     return int(con.execute(sql).fetchall()[0][0])
 
@@ -175,7 +192,7 @@ def number_occurrences(
         update {raw} set _occurrence = numbered.place
         from (
             select {raw}.rowid as row_id, _occurrence as before, row_number() over (
-                partition by {content} order by origin, _extra::varchar nulls first, {rest}
+                partition by {content} order by origin, {load.extra}::varchar nulls first, {rest}
             ) as place
             from {raw} join ingestion.deliveries on _delivery = delivery
             where {print_} in ({" union ".join(contested)})

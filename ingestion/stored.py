@@ -1,9 +1,10 @@
 """What a raw table is stored as, and the view that everyone reads.
 
-A stored row has its declared columns, `_extra`, `_occurrence` and one number, `_delivery`: a row of
+A stored row has its declared columns, `_occurrence` and one number, `_delivery`: a row of
 `ingestion.deliveries`, which says what load it came with, from where and when. The view puts those
-in its place: written beside every row they took a seventh of a load. Only where snapshots are
-loaded is `_deleted_at` stored too: even a column of nulls takes a twentieth.
+in its place: written beside every row they took a seventh of a load. `_deleted_at` is stored only
+where snapshots are loaded, and `_extra` once a file had something undeclared: even a column of
+nulls takes a twentieth of a load. The view always has both.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from ingestion.sources import SourceTable
 from ingestion.sql import literal, quoted, raw_view, stored_table
 
 #: The columns that a load fills beside the declared ones.
-FILLED = (("_extra", "JSON"), ("_occurrence", "INTEGER"), ("_delivery", "INTEGER"))
-_SHOWN = ("_extra", "_occurrence", "_load_id", "_origin", "_loaded_at")
+FILLED = (("_occurrence", "INTEGER"), ("_delivery", "INTEGER"))
+EXTRA = ("_extra", "JSON")
+_SHOWN = ("_occurrence", "_load_id", "_origin", "_loaded_at")
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,28 @@ def of_origin(table: SourceTable, origin: str) -> str:
     )
 
 
-def body(table: SourceTable, types: dict[str, str]) -> str:
+def keeps_extra(con: duckdb.DuckDBPyConnection, table: SourceTable) -> bool:
+    """Whether undeclared values have a place in the stored table."""
+    return "_extra" in _columns(con, stored_table(table))
+
+
+def keep_extra(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
+    """Give them one, before a load's transaction; empty, it means nothing."""
+    con.execute("begin")
+    try:
+        for name in (stored_table(table), outranked_table(table)):
+            if name == stored_table(table) or has_outranked(con, table):
+                con.execute(f"alter table {name} add column if not exists _extra json")
+        show(con, table, types)
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+
+
+def body(table: SourceTable, types: dict[str, str], *, extra: bool = False) -> str:
     """A stored table's columns as CREATE TABLE wants them."""
-    columns = [*types.items(), *FILLED, *_marked(table)]
+    columns = [*types.items(), *FILLED, *([EXTRA] if extra else []), *_marked(table)]
     return ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
 
 
@@ -65,12 +86,13 @@ def _marked(table: SourceTable) -> list[tuple[str, str]]:
 
 def show(con: duckdb.DuckDBPyConnection, table: SourceTable, types: dict[str, str]) -> None:
     """Make the view over the stored table."""
-    marked = "_deleted_at" in _columns(con, stored_table(table))
+    present = _columns(con, stored_table(table))
     columns = ", ".join(
         [
             *map(quoted, types),
+            "_extra" if "_extra" in present else "null::json as _extra",
             *_SHOWN,
-            "_deleted_at" if marked else "null::timestamp as _deleted_at",
+            "_deleted_at" if "_deleted_at" in present else "null::timestamp as _deleted_at",
         ]
     )
     con.execute(

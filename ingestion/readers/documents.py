@@ -56,7 +56,7 @@ def reading(
     if form.type == "ndjson" and len(groups) == 1:
         texts = _texts(table, types, {name: quoted(name) for name in kinds})
         quick = shortcut.quick(con, records, kinds, texts, path, packed)
-    return Reading(relation, path, packed, quick=quick)
+    return Reading(relation, path, packed, quick=quick, is_open=True)
 
 
 def _texts(table: SourceTable, types: dict[str, str], at: dict[str, str]) -> list[str]:

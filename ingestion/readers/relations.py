@@ -21,8 +21,9 @@ class Reading:
     `names` are the file's own field names by position (CSV), for naming what was rejected;
     `first_line` is the number of the first record; `path` and `packed` are what DuckDB reads.
     `values` has SQL for the declared columns (by position) that need no cast from their text.
-    `undeclared` are the names of fields that nobody declared, as `extra` has them. `quick` is a
-    faster way that has to be verified once the rows are in.
+    `undeclared` are the names of fields that nobody declared, as `extra` has them; a record that
+    `is_open` has names of its own. `quick` is a faster way, for records without anything
+    undeclared, that has to be verified once the rows are in.
     """
 
     relation: str
@@ -34,6 +35,12 @@ class Reading:
     values: Mapping[int, str] = field(default_factory=dict)
     undeclared: tuple[str, ...] = ()
     quick: Quick | None = None
+    is_open: bool = False
+
+    @property
+    def has_extra(self) -> bool:
+        """Whether `extra` may be something: of records that are `is_open`, only reading tells."""
+        return bool(self.undeclared) or (self.is_open and self.quick is None)
 
 
 def positions(table: SourceTable, names: tuple[str, ...]) -> dict[str, int]:

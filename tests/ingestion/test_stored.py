@@ -46,3 +46,23 @@ def test_rows_that_cannot_be_missed_have_no_place_for_it_and_get_one_with_snapsh
     project.drop("people.csv", "id,name\n2,Bo\n")
     project.load(table)
     assert project.rows(shown) == [(1, False), (2, True)]
+
+
+def test_undeclared_values_get_a_place_when_a_file_first_has_any(project):
+    table = project.declare({"key": ["id"]})
+    project.drop("people1.csv", "id,name\n1,Ada\n2,Bo\n")
+    project.drop("people2.csv", "id,name\n2,Bea\n")
+    project.load(table)  # Bo is kept out of sight: Bea stands
+    stored = "select table_name from duckdb_columns() where column_name = '_extra' and " \
+        "schema_name = 'ingestion' order by all"  # fmt: skip
+    assert project.rows(stored) == []
+    shown = "select id, name, _extra::varchar from raw_crm.people order by id"
+    assert project.rows(shown) == [(1, "Ada", None), (2, "Bea", None)]
+    project.drop("people3.csv", "id,name,note\n2,Bea,three\n3,Cy,\n")
+    project.load(table)
+    assert project.rows(stored) == [("raw_crm.people",), ("raw_crm.people outranked",)]
+    note = '{"note":"three"}'
+    assert project.rows(shown) == [(1, "Ada", None), (2, "Bea", note), (3, "Cy", None)]
+    project.drop("people3.csv", "id,name\n3,Cy\n")
+    project.load(table)  # delivered again without her: what lost to it stands again
+    assert project.rows(shown) == [(1, "Ada", None), (2, "Bea", None), (3, "Cy", None)]
