@@ -11,13 +11,14 @@ help: ## What there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
 
 # uv installs in seconds what takes pip minutes; it lives in the environment that it fills, and trusts
-# the certificates that the machine trusts.
+# the certificates that the machine trusts. Compiled once, here: where PYTHONDONTWRITEBYTECODE is set, as
+# in many images, every command would compile some 3,000 modules for itself, which takes seconds.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Mainstem needs Python 3.11 to 3.13, and %s is %d.%d: make run PYTHON=python3.12" % (sys.executable, *v))'
 	@echo "Installing into $(VENV) (once; a minute or less)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || (echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv" && exit 1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | sed 's/ .*//')"
-	@$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --requirement requirements.lock
+	@$(BIN)/uv pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	@$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(INSTALLED)
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 import duckdb
-import yaml
 
 from identity.contradictions import Decided, refuse
 from identity.lookup import spellings
 from identity.rules import Rules
-from identity.sections import RulesError, Section
+from identity.sections import Section, read_yaml
 
 Action = Literal["always_link", "never_link"]
 
@@ -87,12 +86,7 @@ def read(path: Path, rules: Rules) -> tuple[Override, ...]:
 
 def parse(text: str, path: Path, rules: Rules) -> tuple[Override, ...]:
     """Read overrides from `text`; `path` is what errors name. Raises RulesError."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise RulesError(f"{path}{line}: not valid YAML; check indentation and quotes") from error
+    content = read_yaml(text, path)
     if content is None:
         return ()
     root = Section(path, "", content)

@@ -10,9 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
-import yaml
-
-from identity.sections import RulesError, Section
+from identity.sections import RulesError, Section, read_yaml
 from identity.splink_rules import SplinkRules, check_comparison, read_splink
 
 __all__ = ["Rules", "RulesError", "default_path", "read"]
@@ -186,12 +184,7 @@ def read(path: Path) -> Rules:
 
 def parse(text: str, path: Path) -> Rules:
     """Check rules that stand in `text`; `path` is what errors name. Raises RulesError."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise RulesError(f"{path}{line}: not valid YAML; check indentation and quotes") from error
+    content = read_yaml(text, path)
     root = Section(path, "", content)
     root.only(
         "version",
