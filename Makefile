@@ -20,6 +20,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock | sed 's/ .*//')"
 	@$(BIN)/uv pip install --system-certs --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	@$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q -j 0 audiences identity ingestion orchestration reverse_etl
 	@touch $(INSTALLED)
 
 run: $(INSTALLED) ## The whole road on the sample company: load, model, resolve, publish, sync
