@@ -93,6 +93,9 @@ def serve() -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # headers and body are two writes here; with Nagle's algorithm the second would wait 40 ms for
+        # the client's delayed acknowledgement on every connection that is kept
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -12,10 +12,9 @@ a change and are not sent.
 from collections import Counter
 from collections.abc import Sequence
 
-import httpx
-
 from reverse_etl.destination import Batch, Body, Capabilities, Rate, RejectError, Row
 from reverse_etl.http import Call, HttpDestination, json_call
+from reverse_etl.web import Response
 
 HAPPENINGS = ("entered", "changed", "left")
 
@@ -59,7 +58,7 @@ class Slack(HttpDestination):
             return "the webhook takes messages"
         return "the webhook answers"
 
-    def reason(self, response: httpx.Response) -> str:
+    def reason(self, response: Response) -> str:
         return response.text[:200]
 
 
