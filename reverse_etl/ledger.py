@@ -184,7 +184,7 @@ def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def with_room(con: duckdb.DuckDBPyConnection, rows: int, work: Callable[[], None]) -> None:
+def with_room(con: duckdb.DuckDBPyConnection, rows: int, work: Callable[[], object]) -> None:
     """Do work over so many rows in little memory, and again in more where that was not enough.
 
     The connection keeps the memory that was needed. Raises what `work` raises.
@@ -193,7 +193,8 @@ def with_room(con: duckdb.DuckDBPyConnection, rows: int, work: Callable[[], None
     for memory in rooms:
         con.execute(f"SET memory_limit = '{memory}'")
         try:
-            return work()
+            work()
+            return
         except duckdb.OutOfMemoryException:
             if memory == rooms[-1]:
                 raise
