@@ -12,7 +12,7 @@ Payloads are kept in `planned_rows` until their run ends and nowhere else.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,14 +21,14 @@ import duckdb
 
 from reverse_etl import settling
 from reverse_etl.declarations import Sync
+from reverse_etl.room import MEMORY
 
-# what does not fit is worked on by way of files beside the ledger; not everything can be
-MEMORY = ("160MB", "400MB", "1600MB")
-MANY_ROWS = 150_000
 SETTINGS: Mapping[str, str] = {
     "memory_limit": MEMORY[0],
     # payloads are gone when a run ends: most runs need not move them from the log to the tables
     "wal_autocheckpoint": "64MB",
+    # a second thread wins little over a row group or two, and takes the processor from those that send
+    "threads": "1",
 }
 
 # the tables that are projected into the warehouse: one home for their columns
@@ -182,23 +182,6 @@ def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     _lay_out(con)
     settling.settle(con)
     return con
-
-
-def with_room(con: duckdb.DuckDBPyConnection, rows: int, work: Callable[[], object]) -> None:
-    """Do work over so many rows in little memory, and again in more where that was not enough.
-
-    The connection keeps the memory that was needed. Raises what `work` raises.
-    """
-    rooms = MEMORY if rows <= MANY_ROWS else MEMORY[1:]
-    for memory in rooms:
-        con.execute(f"SET memory_limit = '{memory}'")
-        try:
-            work()
-            return
-        except duckdb.OutOfMemoryException:
-            if memory == rooms[-1]:
-                raise
-    return None
 
 
 def ddl(columns: dict[str, str]) -> str:

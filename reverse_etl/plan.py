@@ -30,8 +30,9 @@ import duckdb
 from reverse_etl import destinations, difference, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
 from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED, Slice
-from reverse_etl.ledger import OpenRun, with_room
+from reverse_etl.ledger import OpenRun
 from reverse_etl.payload import Columns
+from reverse_etl.room import with_room
 
 NEEDED = (
     ("marts", GOLDEN),
