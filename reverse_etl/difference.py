@@ -92,6 +92,9 @@ def plan_sql(
     hashes = payload.field_hashes_sql(sync.fields, "w.parts", "w.row_key")
     changed = payload.changed_sql(sync.fields, "parts", "field_hashes", "known_hashes")
     # a session that replaces sends everyone, so a row that is unchanged needs its payload too
+    # where customers are their own row keys, the ledger can be cut as they are
+    is_own_key = sync.row_key == "customer_id" and not any_shared
+    known_here = part.holds("row_key") if is_own_key else "true"
     sent_kinds = "('add', 'update'" + (", 'unchanged')" if sync.mode == "replace" else ")")
     return f"""
 WITH {_members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
@@ -104,7 +107,7 @@ hashed AS (
 known AS (
     SELECT row_key, customer_id, payload_hash, status, is_held, remote_id, attempts,
         last_error_code, field_hashes
-    FROM sync_state WHERE sync_name = $name
+    FROM sync_state WHERE sync_name = $name AND {known_here}
 ),
 compared AS (
     SELECT

@@ -46,6 +46,7 @@ NEEDED = (
 
 # of so many rows the plan is made in less than 160 MB
 SLICE_ROWS = 125_000
+THREADS_FOR_MANY = 2
 # an id takes as much room as a small part of a row
 IDS_A_ROW = 4
 
@@ -131,6 +132,7 @@ def _write(
         given = {name: value for name, value in bound.items() if f"${name}" in sql}
         with_room(con, rows // slices, lambda: con.execute(sql, given))
 
+    con.execute(f"SET threads = {1 if slices == 1 else THREADS_FOR_MANY}")
     run(difference.shared_keys_sql(sync, columns))
     ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
     run(difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared))
@@ -150,6 +152,8 @@ def _write(
             else "CREATE OR REPLACE TEMP TABLE plan_rows AS"
         )
         run(f"{into} {rows_of_slice}")
+    # from here on the threads are those that send
+    con.execute("SET threads = 1")
     _number(con)
 
 
