@@ -6,8 +6,9 @@ Sends 100,000 rows (F times as many) in batches of 1,000 to an HTTP endpoint tha
 process of its own: with drt-core (pinned, in a virtual environment of its own, the batch template
 of its documentation, no pacing), which reads one table, and with Mainstem, which joins consents, writes a ledger
 and signs. Each side is a process; wall clock, CPU and peak memory are those of the whole process.
-Then the same sync again, with nothing new; and a million rows (F times as many): a first run, and
-the plan when 1 % has changed. Ends with one JSON line.
+Then the same sync again, with nothing new; and a million rows (F times as many): a first run, the
+plan when 1 % has changed, and the memory of first runs of half and of twice as many rows. Ends with
+one JSON line.
 """
 
 from __future__ import annotations
@@ -268,12 +269,18 @@ def compare(folder: Path, url: str, rows: int, repeats: int, with_drt: bool) -> 
     return found
 
 
-def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
-    """A first run of many rows, and the plan after 1 % has changed."""
+def first_run(folder: Path, url: str, rows: int) -> dict[str, float]:
+    """A first run of so many rows, all of which have to arrive."""
     publish(folder, rows)
     first = mainstem("first", folder, url)
     if (got := arrived(url)["rows"]) != rows:
         sys.exit(f"{got} rows of {rows} arrived: {first}")
+    return first
+
+
+def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
+    """A first run of many rows, and the plan after 1 % has changed."""
+    first = first_run(folder, url, rows)
     with duckdb.connect(str(folder / "published.duckdb")) as con:
         con.execute(
             "UPDATE audiences.aud_cart SET cart_value = cart_value + 1 WHERE hash(customer_id) % 100 = 0"
@@ -309,7 +316,11 @@ def main() -> None:
         rows = int(ROWS * given.scale)
         found = compare(Path(place) / "few", url, rows, given.repeats, not given.without_drt)
         if not given.without_million:
-            found |= a_million(Path(place) / "many", url, int(MANY_ROWS * given.scale))
+            many = int(MANY_ROWS * given.scale)
+            found |= a_million(Path(place) / "many", url, many)
+            for name, rows_then in (("half", many // 2), ("double", many * 2)):
+                first = first_run(Path(place) / name, url, rows_then)
+                found[f"{name}_million_peak_mb"] = first["peak_mb"]
     ratios = (
         {
             "rows_per_second_vs_drt": round(found["drt_seconds"] / found["mainstem_seconds"], 2),
