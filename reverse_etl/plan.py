@@ -124,9 +124,7 @@ def _write(
     full: bool,
 ) -> None:
     capabilities = destinations.find(sync.destination).capabilities
-    # ids that are no text might be joined to others that look different
-    is_text = columns.audience["customer_id"] == columns.golden["customer_id"] == "VARCHAR"
-    slices = max(1, -(-rows // SLICE_ROWS)) if is_text else 1
+    slices = max(1, -(-rows // SLICE_ROWS))
 
     def run(sql: str) -> None:
         given = {name: value for name, value in bound.items() if f"${name}" in sql}

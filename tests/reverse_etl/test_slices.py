@@ -142,28 +142,6 @@ def test_a_guard_and_an_interruption_meet_slices(
     assert sorted(receiver.operations()) == [("remove", f"cus_{n:02}") for n in range(5)]
 
 
-def test_ids_that_are_no_text_are_planned_in_one_piece(
-    few_a_slice: None, run: Runner, warehouse: Warehouse
-) -> None:
-    """Two ids may be equal and look different, as 1 and '01' do, and then be in different slices."""
-    path = fill(warehouse)
-    with duckdb.connect(str(path)) as con:
-        con.execute("""
-            CREATE OR REPLACE TABLE audiences.aud_cart AS
-                SELECT n AS customer_id, n AS cart_value FROM range(30) t(n);
-            CREATE OR REPLACE TABLE marts.golden_customers AS
-                SELECT '0' || n AS customer_id, 'a@example.com' AS email, 'N' AS first_name
-                FROM range(30) t(n);
-            CREATE OR REPLACE TABLE marts.customer_consents AS
-                SELECT '0' || n AS customer_id, 'marketing' AS purpose, 'email' AS channel,
-                    'granted' AS status
-                FROM range(30) t(n)""")
-    with ledger.connect(":memory:") as con:
-        plan.make(con, run.sync(), path)
-        assert con.execute("SELECT DISTINCT slice FROM plan_rows").fetchall() == [(0,)]
-        assert con.execute("SELECT count(*) FROM plan WHERE kind = 'add'").fetchall() == [(30,)]
-
-
 def test_a_slice_that_needs_more_memory_is_made_again_and_not_twice(
     few_a_slice: None, run: Runner, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
