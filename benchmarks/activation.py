@@ -228,7 +228,7 @@ def drt(folder: Path, url: str) -> list[str]:
     python = str(folder / "peer" / "bin" / "python")
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "peer")],
-        [uv, "pip", "install", "--quiet", "--python", python, *DRT],
+        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *DRT],
     ):
         subprocess.run(command, check=True, timeout=LIMIT_SECONDS)
     (folder / ".drt").mkdir()

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import httpx
+
 from reverse_etl.destination import RetryError, Row, StopError
-from reverse_etl.web import Response
 
 Item = TypeVar("Item")
 
 
-def body_of(response: Response) -> dict[str, Any]:
+def body_of(response: httpx.Response) -> dict[str, Any]:
     """An answer's JSON object; empty if it is something else."""
     try:
         body = response.json()
@@ -25,7 +26,7 @@ def items_of(body: Any, key: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def found_in(response: Response, key: str) -> list[dict[str, Any]]:
+def found_in(response: httpx.Response, key: str) -> list[dict[str, Any]]:
     """The objects that a look-up found; RetryError if the answer has no such list, since nobody
     found would mean that nobody has to be taken out."""
     body = body_of(response)

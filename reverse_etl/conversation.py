@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from http import HTTPStatus
 from typing import Any
+
+import httpx
 
 from reverse_etl.answers import body_of
 from reverse_etl.destination import (
@@ -16,10 +17,9 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.http import Call, HttpDestination
-from reverse_etl.web import Response
 
 # yields requests, is sent their responses, and returns what they said of single rows
-Steps = Generator[Call, Response, Mapping[str, RowAnswer] | Job]
+Steps = Generator[Call, httpx.Response, Mapping[str, RowAnswer] | Job]
 
 
 class Conversation(HttpDestination):
@@ -37,14 +37,14 @@ class Conversation(HttpDestination):
         try:
             return body_of(self.request(Call("GET", path)))
         except StopError as error:
-            if error.http_status not in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+            if error.http_status not in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
                 raise
             raise RejectError("the job is gone, and with it its answer", code="job_gone") from None
 
     def talk(self, steps: Steps) -> BatchAnswer | Job:
         """Make the requests of `steps` one by one; what they return is the answer."""
         status, sent, done, has_written = None, 0, 0, False
-        response: Response | None = None
+        response: httpx.Response | None = None
         try:
             while True:
                 call = next(steps) if response is None else steps.send(response)

@@ -1,4 +1,4 @@
-"""Destinations that are HTTP APIs: one client with its connections, one reading of statuses, one pace.
+"""Destinations that are HTTP APIs: one pooled client, one reading of statuses, one pace.
 
 A vendor's file says which calls a batch makes and how to read the answers; what a connection that
 breaks, a 429 or a 500 means is said here, once.
@@ -6,14 +6,15 @@ breaks, a 429 or a 500 means is said here, once.
 
 import json
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
-from reverse_etl import web
+import httpx
+
 from reverse_etl.destination import (
     Batch,
     BatchAnswer,
@@ -27,10 +28,12 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.pacing import Pace, asked_to_wait
-from reverse_etl.web import Response
 
+CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 LONGEST_ANSWER = 64_000_000
+# headers that say how a body travelled, and hold no more when it has been read
+OF_TRAVEL = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 # what every HTTP destination takes beside its own keys; base_url is for regions and for tests
 COMMON_KEYS = frozenset({"timeout_seconds", "base_url"})
 
@@ -77,16 +80,25 @@ class HttpDestination(Destination):
             if not connection.get(key, "").strip():
                 raise StopError(f"connection.{key} is empty", code=f"no_{key}")
         try:
-            self._seconds = float(connection.get("timeout_seconds") or ANSWER_SECONDS)
+            seconds = float(connection.get("timeout_seconds") or ANSWER_SECONDS)
         except ValueError as error:
             raise StopError(
                 "connection.timeout_seconds is not a number", code="bad_timeout"
             ) from error
+        self._timeout = httpx.Timeout(
+            seconds, connect=min(seconds, CONNECT_SECONDS), pool=seconds * 4
+        )
         self._pace = Pace(self.capabilities.rate)
         self._renewing = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._client = web.Client(self._seconds, LONGEST_ANSWER)
+        # what is in the environment (a proxy, ~/.netrc) must not decide where rows go, nor a redirect
+        self._client = httpx.Client(
+            timeout=self._timeout,
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=max(4, self.capabilities.parallel)),
+        )
         return self
 
     def __exit__(
@@ -101,7 +113,7 @@ class HttpDestination(Destination):
     def calls(self, batch: Batch) -> Sequence[Call]:
         """The requests that carry a batch. One that needs the answer of another overrides `send`."""
 
-    def read(self, batch: Batch, response: Response) -> Mapping[str, RowAnswer]:
+    def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """What a response in 2xx says of single rows, by row key."""
         return {}
 
@@ -113,15 +125,15 @@ class HttpDestination(Destination):
         """Get a new login after a 401; False if there is no way to."""
         return False
 
-    def remark(self, response: Response) -> str:
+    def remark(self, response: httpx.Response) -> str:
         """What a response in 2xx says of the batch and of no single row (`BatchAnswer.remark`)."""
         return ""
 
-    def trouble(self, response: Response) -> DestinationError | None:
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
         """What a response means, if it is no success. A vendor with its own signs overrides this."""
         return trouble_of(response, address_key=self.address_key, login_key=self.login_key)
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         """A refusal in the vendor's own words (`DestinationError.detail`)."""
         return ""
 
@@ -141,7 +153,7 @@ class HttpDestination(Destination):
         remark = "; ".join(filter(None, remarks))
         return BatchAnswer(status, sent, answers, requests=done, remark=remark)
 
-    def request(self, call: Call) -> Response:
+    def request(self, call: Call) -> httpx.Response:
         """Make one call at the vendor's pace; raises RetryError, RejectError or StopError.
 
         A 401 is met by `renew` once, since logins expire in the middle of a run.
@@ -153,7 +165,7 @@ class HttpDestination(Destination):
             )
         login = dict(self.headers())
         response = self._once(call, login)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if response.status_code == httpx.codes.UNAUTHORIZED:
             with self._renewing:
                 # another thread may have renewed it meanwhile
                 renewed = dict(self.headers()) != login or self.renew()
@@ -174,46 +186,71 @@ class HttpDestination(Destination):
         """The whole address of a call."""
         return call.path if "://" in call.path else f"{self._base}/{call.path.lstrip('/')}"
 
-    def _once(self, call: Call, login: Mapping[str, str]) -> Response:
+    def _once(self, call: Call, login: Mapping[str, str]) -> httpx.Response:
         self._pace.wait()
-        headers = {**login, **(call.headers if call.content else {})}
-        # an address may hold a token, so no error names it
+        # httpx quotes the address in its messages, and an address may hold a token
         try:
-            return self._client.request(call.method, self.address(call), call.content, headers)
-        except web.UnreachableError:
+            with self._client.stream(
+                call.method,
+                self.address(call),
+                content=call.content or None,
+                headers={**login, **(call.headers if call.content else {})},
+            ) as response:
+                return self._whole(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise RetryError(
                 f"the address in connection.{self.address_key} cannot be reached",
                 code="unreachable",
                 maybe_applied=False,
             ) from None
-        except web.AddressError:
+        except httpx.TimeoutException:
+            raise RetryError(
+                f"no answer within {self._timeout.read:g} s (connection.timeout_seconds)",
+                code="timeout",
+                maybe_applied=True,
+            ) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise StopError(
                 f"connection.{self.address_key} is not a usable address", code="bad_url"
             ) from None
-        except web.LateError:
-            code, said = (
-                "timeout",
-                (f"no answer within {self._seconds:g} s (connection.timeout_seconds)"),
-            )
-        except web.TooLongError:
-            code, said = (
-                "answer_too_long",
-                (f"the answer is longer than {LONGEST_ANSWER // 1_000_000} MB"),
-            )
-        except web.BrokenError as error:
-            code, said = "connection_lost", f"the connection broke ({error})"
-        raise RetryError(said, code=code, maybe_applied=True)
+        except httpx.HTTPError as error:
+            raise RetryError(
+                f"the connection broke ({type(error).__name__})",
+                code="connection_lost",
+                maybe_applied=True,
+            ) from None
+
+    def _whole(self, response: httpx.Response) -> httpx.Response:
+        """The answer with its body, which may be neither endless nor of any length."""
+        ends_at = time.monotonic() + (self._timeout.read or ANSWER_SECONDS)
+        parts, length = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            length += len(part)
+            if length > LONGEST_ANSWER:
+                raise RetryError(
+                    f"the answer is longer than {LONGEST_ANSWER // 1_000_000} MB",
+                    code="answer_too_long",
+                    maybe_applied=True,
+                )
+            # a timeout of the client is one of each read, so an answer that drips has none
+            if time.monotonic() > ends_at:
+                raise httpx.ReadTimeout("", request=response.request)
+        kept = [(name, value) for name, value in response.headers.items() if name not in OF_TRAVEL]
+        return httpx.Response(
+            response.status_code, headers=kept, content=b"".join(parts), request=response.request
+        )
 
 
 def trouble_of(
-    response: Response, *, address_key: str = "base_url", login_key: str = "access_token"
+    response: httpx.Response, *, address_key: str = "base_url", login_key: str = "access_token"
 ) -> DestinationError | None:
     """What a status outside 2xx means for the batch that was sent."""
     status = response.status_code
     if response.is_success:
         return None
     said, code = f"the destination answered {status}", f"http_{status}"
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
+    if status == httpx.codes.TOO_MANY_REQUESTS:
         return RetryError(
             said,
             code=code,
@@ -221,7 +258,7 @@ def trouble_of(
             maybe_applied=False,
             after_seconds=asked_to_wait(response, is_limit=True),
         )
-    if status >= 500 or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}:
+    if status >= 500 or status in {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY}:
         return RetryError(
             said,
             code=code,

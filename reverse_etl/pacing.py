@@ -5,11 +5,12 @@ import time
 from collections import deque
 from email.utils import parsedate_to_datetime
 
+import httpx
+
 from reverse_etl.destination import Rate
-from reverse_etl.web import Response
 
 
-def asked_to_wait(response: Response, *, is_limit: bool = False) -> float | None:
+def asked_to_wait(response: httpx.Response, *, is_limit: bool = False) -> float | None:
     """Seconds that a response asks to wait: Retry-After (RFC 9110, 10.2.3), else a reset header.
 
     The latter only where a rate limit was met (`is_limit`), since many say with every answer when

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from reverse_etl.answers import items_of
 from reverse_etl.destination import RetryError, RowAnswer
 from reverse_etl.http import Call, json_call
-from reverse_etl.web import Response
 
 
 def collection(path: str, records: Sequence[Mapping[str, Any]]) -> Call:
@@ -14,7 +15,7 @@ def collection(path: str, records: Sequence[Mapping[str, Any]]) -> Call:
     return json_call("PATCH", path, {"allOrNone": False, "records": records})
 
 
-def list_of(response: Response) -> list[dict[str, Any]]:
+def list_of(response: httpx.Response) -> list[dict[str, Any]]:
     """The objects of an answer that is a list; empty if it is something else."""
     try:
         return items_of({"all": response.json()}, "all")
@@ -22,7 +23,7 @@ def list_of(response: Response) -> list[dict[str, Any]]:
         return []
 
 
-def results_of(response: Response, count: int) -> list[dict[str, Any]]:
+def results_of(response: httpx.Response, count: int) -> list[dict[str, Any]]:
     """What a collection request says of each record, in the order they were sent."""
     results = list_of(response)
     if len(results) != count:

@@ -16,6 +16,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from reverse_etl.answers import body_of, fields_beside_key, items_of
 from reverse_etl.destination import (
     Batch,
@@ -27,7 +29,6 @@ from reverse_etl.destination import (
     RowAnswer,
 )
 from reverse_etl.http import COMMON_KEYS, Call, HttpDestination, json_call
-from reverse_etl.web import Response
 
 ATTRIBUTE = "mainstem_audiences"
 
@@ -57,7 +58,7 @@ class Braze(HttpDestination):
         attributes = [self._attributes(batch, row) for row in batch.rows]
         return [json_call("POST", "/users/track", {"attributes": attributes})]
 
-    def read(self, batch: Batch, response: Response) -> Mapping[str, RowAnswer]:
+    def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         body = body_of(response)
         if "message" not in body:
             raise RetryError("the answer is none of Braze's", code="bad_answer", maybe_applied=True)
@@ -78,7 +79,7 @@ class Braze(HttpDestination):
             self.request(json_call("POST", "/users/track", {"attributes": []}))
         return "the key may track users"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return str(body_of(response).get("message") or "")
 
     def _attributes(self, batch: Batch, row: Row) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import base64
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from reverse_etl.answers import body_of, fields_beside_key, in_parts, is_removal, items_of
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
@@ -26,7 +28,6 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.http import COMMON_KEYS, Call, json_call
-from reverse_etl.web import Response
 
 SEGMENT_ROWS = 1_000
 
@@ -87,7 +88,7 @@ class CustomerIo(Conversation):
         found = body_of(self.request(Call("GET", "/api/v1/accounts/region")))
         return f"the login is right (region {found.get('region')}); a segment cannot be looked at"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return "; ".join(_said(error) for error in items_of(body_of(response), "errors"))
 
     def _identify(self, batch: Batch) -> Call:
@@ -116,7 +117,7 @@ class CustomerIo(Conversation):
             for part in in_parts(ids, SEGMENT_ROWS)
         ]
 
-    def _refused(self, batch: Batch, response: Response) -> dict[str, RowAnswer]:
+    def _refused(self, batch: Batch, response: httpx.Response) -> dict[str, RowAnswer]:
         answers = {}
         for error in items_of(body_of(response), "errors"):
             number = error.get("batch_index")

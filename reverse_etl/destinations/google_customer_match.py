@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
 from reverse_etl.answers import body_of, in_parts, items_of
 from reverse_etl.destination import (
     Batch,
@@ -38,7 +40,6 @@ from reverse_etl.members import (
     sha256,
     text,
 )
-from reverse_etl.web import Response
 
 SCOPE = "https://www.googleapis.com/auth/datamanager"
 GOOGLE_MAIL = frozenset({"gmail.com", "googlemail.com"})
@@ -171,7 +172,7 @@ class GoogleCustomerMatch(MemberDestination):
         self.request(Call("GET", path))
         return f"the audience {self.connection['audience_id']} is there for this login"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         error = body_of(response).get("error")
         return str(error.get("message", "")) if isinstance(error, dict) else ""
 

@@ -15,7 +15,8 @@ list and audience_field false; the contact itself stays.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
+
+import httpx
 
 from reverse_etl.answers import (
     body_of,
@@ -40,7 +41,6 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.http import COMMON_KEYS, Call, json_call
-from reverse_etl.web import Response
 
 CONTACTS = "/crm/objects/2026-03/contacts"
 # no record id begins so
@@ -155,17 +155,17 @@ class HubSpot(Conversation):
             )
         return f"the list {found.get('name')} takes members"
 
-    def trouble(self, response: Response) -> DestinationError | None:
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
         error = super().trouble(response)
         if isinstance(error, RetryError) and error.after_seconds is None:
             interval = response.headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "")
             if body_of(response).get("policyName") == "DAILY":
                 error.after_seconds = SPENT_SECONDS
-            elif error.http_status == HTTPStatus.TOO_MANY_REQUESTS and interval.isdigit():
+            elif error.http_status == httpx.codes.TOO_MANY_REQUESTS and interval.isdigit():
                 error.after_seconds = int(interval) / 1000
         return error
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return str(body_of(response).get("message") or "")
 
     def _upsert(self, rows: Iterable[Row]) -> Call:
@@ -238,7 +238,7 @@ class HubSpot(Conversation):
         marked = {self._mark: "true"} if self._mark else {}
         return {name: text_of(value) for name, value in fields.items()} | marked
 
-    def _accepted(self, response: Response, rows: Sequence[Row]) -> dict[str, RowAnswer]:
+    def _accepted(self, response: httpx.Response, rows: Sequence[Row]) -> dict[str, RowAnswer]:
         """The contacts that were written, by row key: the trace id, else what they are known by."""
         keys = {self._identity(row).lower(): row.key for row in rows}
         keys |= {row.remote_id: row.key for row in rows if row.remote_id}
@@ -252,7 +252,7 @@ class HubSpot(Conversation):
                 found[str(key)] = RowAnswer(remote_id=record_id)
         return found
 
-    def _refused(self, response: Response, rows: Sequence[Row]) -> dict[str, RowAnswer]:
+    def _refused(self, response: httpx.Response, rows: Sequence[Row]) -> dict[str, RowAnswer]:
         """The errors of a 207, by row key; RejectError for one that says nothing of a row."""
         keys = {row.key: row.key for row in rows}
         keys |= {row.remote_id: row.key for row in rows if row.remote_id}

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
 from reverse_etl.answers import (
     body_of,
     fields_beside_key,
@@ -40,7 +42,6 @@ from reverse_etl.destination import (
     RowAnswer,
 )
 from reverse_etl.http import COMMON_KEYS, Call, compact
-from reverse_etl.web import Response
 
 REVISION = "2026-07-15"
 ATTRIBUTES = frozenset(
@@ -138,7 +139,7 @@ class Klaviyo(Conversation):
         name = object_in(object_in(found, "data"), "attributes").get("name")
         return f"the list {name} is there"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return "; ".join(_said(error) for error in items_of(body_of(response), "errors"))
 
     @property

@@ -12,6 +12,8 @@ five seconds after it was made.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from reverse_etl.answers import body_of, items_of
 from reverse_etl.destination import Batch, Capabilities, Rate, RowAnswer
 from reverse_etl.http import COMMON_KEYS, Call, json_call
@@ -23,7 +25,6 @@ from reverse_etl.members import (
     sha256,
     text,
 )
-from reverse_etl.web import Response
 
 VERSION = "202606"
 
@@ -73,7 +74,7 @@ class LinkedinAudiences(MemberDestination):
             )
         ]
 
-    def read(self, batch: Batch, response: Response) -> Mapping[str, RowAnswer]:
+    def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """The rows of the elements that LinkedIn refused; one is known by its place."""
         statuses = items_of(body_of(response), "elements")
         sent = self.addresses(batch)
@@ -87,7 +88,7 @@ class LinkedinAudiences(MemberDestination):
             if isinstance(said.get("status"), int) and said["status"] >= 400
         }
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return str(body_of(response).get("message") or "")
 
     def check(self) -> str:

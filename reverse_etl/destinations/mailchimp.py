@@ -19,9 +19,9 @@ its tag (FNAME); NULL empties it.
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+
+import httpx
 
 from reverse_etl.answers import body_of, fields_of, items_of, text_of
 from reverse_etl.conversation import Conversation, Steps
@@ -36,11 +36,10 @@ from reverse_etl.destination import (
     StopError,
 )
 from reverse_etl.http import COMMON_KEYS, Call, json_call
-from reverse_etl.web import Response
 
 OF_A_MEMBER = frozenset({"email_address", "email_type", "language", "vip", "ip_signup", "ip_opt"})
 STATUSES = ("subscribed", "pending", "transactional")
-ONE_BY_ONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+ONE_BY_ONE = frozenset({httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED})
 
 
 class Mailchimp(Conversation):
@@ -120,11 +119,11 @@ class Mailchimp(Conversation):
         name = body_of(self.request(Call("GET", f"{self._list}?fields=name"))).get("name")
         return f"the audience {name} is there"
 
-    def trouble(self, response: Response) -> DestinationError | None:
-        is_one_member = "/members/" in urlsplit(response.address).path
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
+        is_one_member = "/members/" in response.request.url.path
         if is_one_member and response.status_code in ONE_BY_ONE:
             return None
-        if response.status_code == HTTPStatus.FORBIDDEN and not body_of(response):
+        if response.status_code == httpx.codes.FORBIDDEN and not body_of(response):
             return RetryError(
                 "the destination answered 403 without a word, which stands for too many requests",
                 code="http_403",
@@ -133,7 +132,7 @@ class Mailchimp(Conversation):
             )
         return super().trouble(response)
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return str(body_of(response).get("detail") or "")
 
     def _member(self, row: Row) -> dict[str, Any]:
@@ -148,7 +147,7 @@ class Mailchimp(Conversation):
             **({"merge_fields": merged} if merged else {}),
         }
 
-    def _taken(self, batch: Batch, response: Response) -> dict[str, RowAnswer]:
+    def _taken(self, batch: Batch, response: httpx.Response) -> dict[str, RowAnswer]:
         body = body_of(response)
         if not body.keys() & {"new_members", "updated_members", "errors"}:
             raise RetryError(

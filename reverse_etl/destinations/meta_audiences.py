@@ -21,6 +21,8 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import httpx
+
 from reverse_etl.answers import body_of, in_parts
 from reverse_etl.destination import (
     Batch,
@@ -41,7 +43,6 @@ from reverse_etl.members import (
     text,
 )
 from reverse_etl.pacing import asked_to_wait
-from reverse_etl.web import Response
 
 # Meta's key types, in the order in which a row gives them
 IDENTIFIERS = ("EXTERN_ID", "EMAIL", "PHONE")
@@ -92,7 +93,7 @@ class MetaAudiences(MemberDestination):
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.connection['access_token']}"}
 
-    def request(self, call: Call) -> Response:
+    def request(self, call: Call) -> httpx.Response:
         """Make a call; with `app_secret` it carries the proof that "Secure Graph API Calls" asks for."""
         secret = self.connection.get("app_secret")
         if not secret:
@@ -124,9 +125,9 @@ class MetaAudiences(MemberDestination):
             for part in in_parts(people, self.capabilities.max_rows)
         ]
 
-    def read(self, batch: Batch, response: Response) -> Mapping[str, RowAnswer]:
+    def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """The rows among the entries that Meta names as invalid; all of them if all are."""
-        if response.method != "POST":
+        if response.request.method != "POST":
             return {}
         said = body_of(response)
         refused = RowAnswer(
@@ -138,18 +139,18 @@ class MetaAudiences(MemberDestination):
         samples = _texts(said.get("invalid_entry_samples"))
         return {member.row.key: refused for member in members if samples & set(member.now.values())}
 
-    def remark(self, response: Response) -> str:
+    def remark(self, response: httpx.Response) -> str:
         """What an answer says of the batch and of no row."""
         invalid = _count(body_of(response).get("num_invalid_entries"))
         return f"Meta found {invalid} entries invalid" if invalid else ""
 
-    def trouble(self, response: Response) -> DestinationError | None:
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
         error = body_of(response).get("error")
         if not isinstance(error, dict):
             return super().trouble(response)
         return _trouble(error, response)
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         error = body_of(response).get("error")
         said = error if isinstance(error, dict) else {}
         return str(said.get("error_user_msg") or said.get("message") or "")
@@ -227,7 +228,7 @@ def session_of(batch: Batch) -> Mapping[str, Any]:
     }
 
 
-def _trouble(error: Mapping[str, Any], response: Response) -> DestinationError:
+def _trouble(error: Mapping[str, Any], response: httpx.Response) -> DestinationError:
     """What an error of the Graph API means. Its message is left out: it may quote what was sent."""
     number, subcode = _count(error.get("code")), _count(error.get("error_subcode"))
     said = f"Meta answered error {number}" + (f" ({subcode})" if subcode else "")
@@ -265,7 +266,7 @@ def _trouble(error: Mapping[str, Any], response: Response) -> DestinationError:
     return RejectError(said, code=code, http_status=status)
 
 
-def _regain_seconds(response: Response) -> float | None:
+def _regain_seconds(response: httpx.Response) -> float | None:
     """The longest `estimated_time_to_regain_access` (minutes) of X-Business-Use-Case-Usage."""
     try:
         usage = json.loads(response.headers.get("X-Business-Use-Case-Usage", ""))

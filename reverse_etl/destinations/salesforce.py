@@ -16,9 +16,10 @@ pays from some 2,000 rows (then set batch_rows to 10,000); api_version.
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
+
+import httpx
 
 from reverse_etl import salesforce_bulk
 from reverse_etl.answers import (
@@ -43,7 +44,6 @@ from reverse_etl.destination import (
 )
 from reverse_etl.http import COMMON_KEYS, Call
 from reverse_etl.salesforce_records import answer_of, collection, list_of, results_of, soql_text
-from reverse_etl.web import Response
 
 VERSION = "62.0"
 AT_ONCE = 200
@@ -175,8 +175,8 @@ class Salesforce(Conversation):
             )
         return f"{self._object} has the fields"
 
-    def trouble(self, response: Response) -> DestinationError | None:
-        if response.status_code == HTTPStatus.FORBIDDEN and "REQUEST_LIMIT" in response.text:
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
+        if response.status_code == httpx.codes.FORBIDDEN and "REQUEST_LIMIT" in response.text:
             return RetryError(
                 "Salesforce's requests of the last 24 hours are spent",
                 code="request_limit",
@@ -186,7 +186,7 @@ class Salesforce(Conversation):
             )
         return super().trouble(response)
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return "; ".join(str(error.get("message") or "") for error in list_of(response))
 
     @property

@@ -12,9 +12,10 @@ a change and are not sent.
 from collections import Counter
 from collections.abc import Sequence
 
+import httpx
+
 from reverse_etl.destination import Batch, Body, Capabilities, Rate, RejectError, Row
 from reverse_etl.http import Call, HttpDestination, json_call
-from reverse_etl.web import Response
 
 HAPPENINGS = ("entered", "changed", "left")
 
@@ -58,7 +59,7 @@ class Slack(HttpDestination):
             return "the webhook takes messages"
         return "the webhook answers"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return response.text[:200]
 
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
 from reverse_etl.answers import body_of, in_parts
 from reverse_etl.destination import (
     Batch,
@@ -34,7 +36,6 @@ from reverse_etl.members import (
     text,
 )
 from reverse_etl.pacing import asked_to_wait
-from reverse_etl.web import Response
 
 SCHEMA = ("EMAIL_SHA256", "PHONE_SHA256", "IDFA_SHA256", "AAID_SHA256")
 THROTTLED = frozenset({40_016, 40_100, 40_133})
@@ -80,13 +81,13 @@ class TiktokAudiences(MemberDestination):
             for part in in_parts(people, self.capabilities.max_rows)
         ]
 
-    def trouble(self, response: Response) -> DestinationError | None:
+    def trouble(self, response: httpx.Response) -> DestinationError | None:
         number = body_of(response).get("code")
         if not isinstance(number, int):
             return super().trouble(response) or _unreadable(response)
         return _trouble(number, response)
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         return str(body_of(response).get("message") or "")
 
     def check(self) -> str:
@@ -130,7 +131,7 @@ def normalised(fields: Mapping[str, Any], country: str | None) -> Mapping[str, s
     }
 
 
-def _trouble(number: int, response: Response) -> DestinationError | None:
+def _trouble(number: int, response: httpx.Response) -> DestinationError | None:
     """What TikTok's `code` means. Its message is left out: it may quote what was sent."""
     if number == 0:
         return None
@@ -160,7 +161,7 @@ def _trouble(number: int, response: Response) -> DestinationError | None:
     return RejectError(said, code=code, http_status=status)
 
 
-def _unreadable(response: Response) -> RetryError:
+def _unreadable(response: httpx.Response) -> RetryError:
     return RetryError(
         "TikTok's answer has no code, so it says neither yes nor no",
         code="no_code",

@@ -14,11 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from reverse_etl import lines
 from reverse_etl.answers import body_of, items_of
 from reverse_etl.destination import Batch, Capabilities, RowAnswer
 from reverse_etl.http import Call, HttpDestination
-from reverse_etl.web import Response
 
 
 class Webhook(HttpDestination):
@@ -51,7 +52,7 @@ class Webhook(HttpDestination):
         }
         return [Call("POST", self.connection["url"], body, headers)]
 
-    def read(self, batch: Batch, response: Response) -> Mapping[str, RowAnswer]:
+    def read(self, batch: Batch, response: httpx.Response) -> Mapping[str, RowAnswer]:
         """What the answer says of single rows; an answer in another shape says nothing of any."""
         found: dict[str, RowAnswer] = {}
         for result in items_of(body_of(response), "results"):

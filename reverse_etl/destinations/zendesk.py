@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
 from reverse_etl.answers import body_of, fields_beside_key, is_removal, items_of, object_in
 from reverse_etl.conversation import Conversation, Steps
 from reverse_etl.destination import (
@@ -32,7 +34,6 @@ from reverse_etl.destination import (
     RowAnswer,
 )
 from reverse_etl.http import COMMON_KEYS, Call, json_call
-from reverse_etl.web import Response
 
 USERS = "/api/v2/users"
 OF_A_USER = frozenset(
@@ -110,7 +111,7 @@ class Zendesk(Conversation):
             return "the login is right, but it is no agent's: users cannot be written with it"
         return f"the login is that of an {me['role']}"
 
-    def reason(self, response: Response) -> str:
+    def reason(self, response: httpx.Response) -> str:
         body = body_of(response)
         return str(body.get("description") or body.get("error") or "")
 
