@@ -288,8 +288,8 @@ def first_run(folder: Path, url: str, rows: int) -> dict[str, float]:
 def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
     """A first run of many rows, and the plan after 1 % has changed."""
     first = first_run(folder, url, rows)
-    memory = {"memory_limit": "200MB"}
-    with duckdb.connect(str(folder / "published.duckdb"), config=memory) as con:
+    with duckdb.connect(str(folder / "published.duckdb")) as con:
+        con.execute("SET memory_limit = '200MB'")
         con.execute(
             "UPDATE audiences.aud_cart SET cart_value = cart_value + 1 WHERE hash(customer_id) % 100 = 0"
         )
