@@ -153,7 +153,7 @@ due AS (
 )
 SELECT *, {part.number}::INTEGER AS slice,
     CASE WHEN class IS NOT NULL THEN row_number() OVER () END AS nth
-FROM (FROM due ORDER BY class NULLS LAST, CASE WHEN class IS NOT NULL THEN row_key END)"""
+FROM (FROM due ORDER BY class NULLS LAST, row_key)"""
 
 
 _LEAVERS = """UNION ALL BY NAME

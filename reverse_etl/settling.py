@@ -14,8 +14,8 @@ import duckdb
 from reverse_etl.destination import RowAnswer
 from reverse_etl.room import with_room
 
-# two row groups: what is as long is written at once, and not to the log first and then to the tables
-ROWS_A_STEP = 250_000
+# a row group: what is as long is written at once, and not to the log first and then to the tables
+ROWS_A_STEP = 125_000
 STATE_COLUMNS = (
     *("sync_name", "row_key", "customer_id", "payload_hash", "status", "is_held", "remote_id"),
     *("attempts", "last_error_code", "last_error", "first_failed_at", "synced_at", "run_id"),
@@ -84,7 +84,7 @@ def book(
 
 
 def settle(con: duckdb.DuckDBPyConnection) -> None:
-    """Turn every answered batch into state and log, about 250,000 rows a transaction.
+    """Turn every answered batch into state and log, about 125,000 rows a transaction.
 
     A session that replaces counts when all of it is there, and not before.
     """
