@@ -6,8 +6,9 @@ Sends 100,000 rows (F times as many) in batches of 1,000 to an HTTP endpoint tha
 process of its own: with drt-core (pinned, in a virtual environment of its own, the batch template
 of its documentation, no pacing), which reads one table, and with Mainstem, which joins consents, writes a ledger
 and signs. Each side is a process; wall clock, CPU and peak memory are those of the whole process.
-Then the same sync again, with nothing new; and a million rows (F times as many): a first run, and
-the plan when 1 % has changed. Ends with one JSON line.
+Then the same sync again, with nothing new; and a million rows (F times as many): a first run, the
+plan when 1 % has changed, and the memory of first runs of half and of twice as many rows. Ends with
+one JSON line.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks import activation_drt
 from benchmarks.projects import ROOT
 from reverse_etl import engine, ledger, plan
 from reverse_etl.declarations import Sync
@@ -36,7 +38,6 @@ ROWS = 100_000
 MANY_ROWS = 1_000_000
 BATCH_ROWS = 1_000
 LIMIT_SECONDS = 1_800
-DRT = ("drt-core==1.2.1", f"duckdb=={duckdb.__version__}")
 SECRET = "no secret"  # noqa: S105
 PUBLISHED = """
     CREATE SCHEMA audiences; CREATE SCHEMA marts; CREATE SCHEMA identity; CREATE SCHEMA canonical;
@@ -56,22 +57,6 @@ PUBLISHED = """
         (experiment_id VARCHAR, kind VARCHAR, is_running BOOLEAN);
     CREATE TABLE canonical.experiment_assignments
         (experiment_id VARCHAR, unit_id VARCHAR, variant VARCHAR);
-"""
-DRT_SYNC = """
-name: carts
-model: ref('people')
-destination:
-  type: rest_api
-  url: "{url}"
-  method: POST
-  headers: {{Content-Type: application/json}}
-  body_mode: batch
-  batch_template: '{{"rows": {{{{ rows | tojson_safe }}}}}}'
-sync:
-  mode: full
-  batch_size: {batch_rows}
-  rate_limit: {{requests_per_second: 0}}
-  on_error: skip
 """
 
 
@@ -93,6 +78,9 @@ def serve() -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # headers and body are two writes here; with Nagle's algorithm the second would wait 40 ms for
+        # the client's delayed acknowledgement on every connection that is kept
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -210,6 +198,13 @@ def mainstem(name: str, folder: Path, url: str) -> dict[str, float]:
 
 
 def publish(folder: Path, rows: int) -> None:
+    """Make the published files, in a process of its own: what a process that is begun later is said to
+    have used at most is no less than what this one has in memory then."""
+    command = [sys.executable, "-m", "benchmarks.activation", "--side", "publish"]
+    subprocess.run([*command, str(folder), str(rows)], cwd=ROOT, check=True, timeout=LIMIT_SECONDS)
+
+
+def write_published(folder: Path, rows: int) -> None:
     """The published file, and the table that drt reads, in a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(folder / "published.duckdb"), config={"memory_limit": "1GB"}) as con:
@@ -218,33 +213,10 @@ def publish(folder: Path, rows: int) -> None:
         con.execute("DROP TABLE people")
 
 
-def drt(folder: Path, url: str) -> list[str]:
-    """drt-core in an environment of its own, and its project; the command that runs it."""
-    uv = str(Path(sys.executable).parent / "uv")
-    python = str(folder / "peer" / "bin" / "python")
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "peer")],
-        [uv, "pip", "install", "--quiet", "--python", python, *DRT],
-    ):
-        subprocess.run(command, check=True, timeout=LIMIT_SECONDS)
-    (folder / ".drt").mkdir()
-    (folder / "syncs").mkdir()
-    (folder / ".drt" / "profiles.yml").write_text(
-        f"bench:\n  type: duckdb\n  database: {folder}/drt.duckdb\n", encoding="utf-8"
-    )
-    (folder / "drt_project.yml").write_text(
-        "name: bench\nversion: '0.1'\nprofile: bench\n", encoding="utf-8"
-    )
-    (folder / "syncs" / "carts.yml").write_text(
-        DRT_SYNC.format(url=url, batch_rows=BATCH_ROWS), encoding="utf-8"
-    )
-    return [str(folder / "peer" / "bin" / "drt"), "run", "--output", "json"]
-
-
 def compare(folder: Path, url: str, rows: int, repeats: int, with_drt: bool) -> dict[str, float]:
     """Both sides in turn, each at its best; then Mainstem once more with nothing new."""
     publish(folder, rows)
-    command = drt(folder, url) if with_drt else []
+    command = activation_drt.prepare(folder, url, BATCH_ROWS) if with_drt else []
     found: dict[str, float] = {}
 
     def keep(who: str, new: dict[str, float]) -> None:
@@ -265,13 +237,20 @@ def compare(folder: Path, url: str, rows: int, repeats: int, with_drt: bool) -> 
     return found
 
 
-def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
-    """A first run of many rows, and the plan after 1 % has changed."""
+def first_run(folder: Path, url: str, rows: int) -> dict[str, float]:
+    """A first run of so many rows, all of which have to arrive."""
     publish(folder, rows)
     first = mainstem("first", folder, url)
     if (got := arrived(url)["rows"]) != rows:
         sys.exit(f"{got} rows of {rows} arrived: {first}")
+    return first
+
+
+def a_million(folder: Path, url: str, rows: int) -> dict[str, float]:
+    """A first run of many rows, and the plan after 1 % has changed."""
+    first = first_run(folder, url, rows)
     with duckdb.connect(str(folder / "published.duckdb")) as con:
+        con.execute("SET memory_limit = '200MB'")
         con.execute(
             "UPDATE audiences.aud_cart SET cart_value = cart_value + 1 WHERE hash(customer_id) % 100 = 0"
         )
@@ -299,6 +278,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.side == "endpoint":
         serve()
+    if given.side == "publish":
+        write_published(Path(given.places[0]), int(given.places[1]))
+        return
     if given.side:
         side(given.side, Path(given.places[0]), given.places[1])
         return
@@ -306,7 +288,11 @@ def main() -> None:
         rows = int(ROWS * given.scale)
         found = compare(Path(place) / "few", url, rows, given.repeats, not given.without_drt)
         if not given.without_million:
-            found |= a_million(Path(place) / "many", url, int(MANY_ROWS * given.scale))
+            many = int(MANY_ROWS * given.scale)
+            found |= a_million(Path(place) / "many", url, many)
+            for name, rows_then in (("half", many // 2), ("double", many * 2)):
+                first = first_run(Path(place) / name, url, rows_then)
+                found[f"{name}_million_peak_mb"] = first["peak_mb"]
     ratios = (
         {
             "rows_per_second_vs_drt": round(found["drt_seconds"] / found["mainstem_seconds"], 2),

@@ -158,7 +158,7 @@ def dlt_python(folder: Path) -> str:
     python = str(folder / "peer" / "bin" / "python")
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "peer")],
-        [uv, "pip", "install", "--quiet", "--python", python, *DLT],
+        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *DLT],
     ):
         subprocess.run(command, check=True, timeout=LIMIT_SECONDS)
     return python

@@ -1,4 +1,9 @@
-"""The one query behind a plan: who should be at a destination against what the ledger says it has."""
+"""The query behind a plan: who should be at a destination against what the ledger says it has.
+
+It can be asked of a slice of the customers at a time, so that its memory does not grow with them.
+"""
+
+from dataclasses import dataclass
 
 from reverse_etl import payload, quoting
 from reverse_etl.declarations import GOLDEN, Sync
@@ -27,14 +32,34 @@ LEAVING_MODES = frozenset({"mirror", "replace"})
 MUST_GO = ("no_consent", "deleted")
 
 
+@dataclass(frozen=True)
+class Slice:
+    """One of so many parts of the customers, by a hash of their id; who shares a row key with others,
+    and who is to leave, are in the first."""
+
+    number: int = 0
+    of: int = 1
+
+    def holds(self, customer_id: str) -> str:
+        """The condition that an id, as SQL, is in this slice."""
+        return f"hash({customer_id}) % {self.of} = {self.number}" if self.of > 1 else "true"
+
+
+WHOLE = Slice()
+
+
 def source_table(sync: Sync) -> str:
     """The relation a sync sends, in the published file."""
     return quoting.name(PUBLISHED, sync.audience_schema, sync.audience_table)
 
 
-def _source_join(sync: Sync) -> str:
+def _source_join(sync: Sync, part: Slice = WHOLE) -> str:
+    golden = GOLDEN_TABLE
+    if part.of > 1:
+        # both sides are cut, so that neither is whole in memory
+        golden = f"(FROM {GOLDEN_TABLE} WHERE {part.holds('customer_id')})"
     return f"""{source_table(sync)} a
-    LEFT JOIN {GOLDEN_TABLE} g ON g.customer_id = a.customer_id"""
+    LEFT JOIN {golden} g ON g.customer_id = a.customer_id"""
 
 
 def _given_key(sync: Sync, columns: Columns) -> str:
@@ -50,18 +75,30 @@ GROUP BY ALL HAVING count(*) > 1 OR given_key IS NULL"""
 
 
 def plan_sql(
-    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool, full: bool
+    sync: Sync,
+    capabilities: Capabilities,
+    columns: Columns,
+    *,
+    any_shared: bool,
+    full: bool,
+    resumed: bool,
+    part: Slice = WHOLE,
 ) -> str:
-    """The statement that makes the temporary table `plan` (see reverse_etl.plan)."""
+    """The rows of the plan (see reverse_etl.plan) of one slice, in the order of sending.
+
+    `class` says what is sent before what (NULL: not sent), `nth` the place among those of the slice.
+    """
     by_field = capabilities.changed_fields
     hashes = payload.field_hashes_sql(sync.fields, "w.parts", "w.row_key")
     changed = payload.changed_sql(sync.fields, "parts", "field_hashes", "known_hashes")
     # a session that replaces sends everyone, so a row that is unchanged needs its payload too
+    # where customers are their own row keys, the ledger can be cut as they are
+    is_own_key = sync.row_key == "customer_id" and not any_shared
+    known_here = part.holds("row_key") if is_own_key else "true"
     sent_kinds = "('add', 'update'" + (", 'unchanged')" if sync.mode == "replace" else ")")
     return f"""
-CREATE OR REPLACE TEMP TABLE plan AS
-WITH {_members_sql(sync, capabilities, columns)},
-{_wanted_sql(any_shared)},
+WITH {_members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
+{_wanted_sql(any_shared, part)},
 hashed AS (
     SELECT w.*, sha256(payload)[:32] AS payload_hash,
         {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
@@ -70,7 +107,7 @@ hashed AS (
 known AS (
     SELECT row_key, customer_id, payload_hash, status, is_held, remote_id, attempts,
         last_error_code, field_hashes
-    FROM sync_state WHERE sync_name = $name
+    FROM sync_state WHERE sync_name = $name AND {known_here}
 ),
 compared AS (
     SELECT
@@ -84,17 +121,9 @@ compared AS (
         k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,
         k.customer_id AS known_customer, k.field_hashes AS known_hashes
     FROM hashed w LEFT JOIN known k ON k.row_key = w.row_key
-    UNION ALL BY NAME
-    SELECT row_key, customer_id, true AS is_held, remote_id, reason,
-        'remove' AS kind, status AS known_status, payload_hash AS known_hash,
-        last_error_code AS known_error, customer_id AS known_customer
-    FROM leavers
+    {_LEAVERS if part.number == 0 else ""}
 ),
-answered AS (
-    SELECT DISTINCT row_key, status FROM sync_log
-    WHERE sync_run_id = $run AND status IN ('ok', 'rejected', 'suppressed')
-),
-due AS MATERIALIZED (
+due AS (
     SELECT
         row_key, customer_id, kind, reason,
         CASE WHEN kind = 'remove' THEN '{{}}'
@@ -103,9 +132,12 @@ due AS MATERIALIZED (
              WHEN kind IN {sent_kinds} THEN payload END AS payload,
         CASE WHEN kind <> 'remove' THEN payload_hash END AS payload_hash,
         CASE WHEN kind <> 'remove' THEN field_hashes END AS field_hashes,
-        kind IN ('add', 'update', 'remove') AS is_sent,
         CASE WHEN kind <> 'remove' THEN 2 WHEN reason IN {MUST_GO} THEN 0 ELSE 1 END AS phase,
-        known_status IS NOT DISTINCT FROM 'rejected' AS was_refused, remote_id, is_held,
+        remote_id, is_held,
+        CASE WHEN kind IN ('add', 'update', 'remove')
+             -- what was refused before comes last, so that it cannot keep the others from going
+             THEN phase * 4 + if(known_status IS NOT DISTINCT FROM 'rejected', 2, 0)
+                + if(kind = 'add', 1, 0) END::UTINYINT AS class,
         CASE
             WHEN kind = 'invalid' THEN known_status IS DISTINCT FROM 'parked'
                 OR known_error IS DISTINCT FROM reason OR known_hash IS DISTINCT FROM payload_hash
@@ -116,56 +148,80 @@ due AS MATERIALIZED (
         END AS is_news
     FROM (
         SELECT c.* {_without_removal(capabilities)}
-        FROM compared c LEFT JOIN answered d ON d.row_key = c.row_key
-        -- a run that goes on after a kill does not count again what it has been answered about
+        FROM compared c {_NOT_ANSWERED if resumed else ""}
+    )
+)
+SELECT *, {part.number}::INTEGER AS slice,
+    CASE WHEN class IS NOT NULL THEN row_number() OVER () END AS nth
+FROM (FROM due ORDER BY class NULLS LAST, row_key)"""
+
+
+_LEAVERS = """UNION ALL BY NAME
+    SELECT row_key, customer_id, true AS is_held, remote_id, reason,
+        'remove' AS kind, status AS known_status, payload_hash AS known_hash,
+        last_error_code AS known_error, customer_id AS known_customer
+    FROM leavers"""
+# a run that goes on after a kill does not count again what it has been answered about
+_NOT_ANSWERED = """LEFT JOIN (
+            SELECT DISTINCT row_key, status FROM sync_log
+            WHERE sync_run_id = $run AND status IN ('ok', 'rejected', 'suppressed')
+        ) d ON d.row_key = c.row_key
         WHERE NOT coalesce(
             (d.status = 'ok' AND c.kind IN ('unchanged', 'suppressed'))
             OR (d.status <> 'ok' AND c.known_status IN ('rejected', 'parked', 'suppressed')
-                AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)
-    )
-)
-SELECT * EXCLUDE (is_sent, was_refused), row_number() OVER () AS position
-FROM (
-    FROM due WHERE is_sent
-    -- what was refused before comes last, so that it cannot keep the others from going
-    ORDER BY phase, was_refused, kind = 'add', row_key
-)
-UNION ALL BY NAME
-SELECT * EXCLUDE (is_sent, was_refused) FROM due WHERE NOT is_sent"""
+                AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)"""
 
 
-def _members_sql(sync: Sync, capabilities: Capabilities, columns: Columns) -> str:
-    """The rows of the source as they would be sent, and whether they may be."""
+def _members_sql(
+    sync: Sync,
+    capabilities: Capabilities,
+    columns: Columns,
+    *,
+    any_shared: bool,
+    part: Slice = WHOLE,
+) -> str:
+    """The rows of the source as they would be sent, and whether they may be: those of a slice
+    (`members`), and of all slices those that share a row key or have none (`sharing`)."""
     by_field = capabilities.changed_fields
-    return f"""members AS (
+
+    def members(part: Slice, condition: str) -> str:
+        granted = f"{GRANTED} AND {part.holds('customer_id')}" if part.of > 1 else GRANTED
+        return f"""
     SELECT
         a.customer_id::VARCHAR AS customer_id,
         {_given_key(sync, columns)} AS given_key,
         {payload.payload_sql(sync.fields, columns)} AS payload,
         {payload.parts_sql(sync.fields, columns) if by_field else "NULL::VARCHAR[]"} AS parts,
         {payload.missing_sql(sync, capabilities, columns)} AS missing,
-        coalesce(a.customer_id IN ({GRANTED}), false) AS is_granted,
+        coalesce(a.customer_id IN ({granted}), false) AS is_granted,
         coalesce(a.customer_id IN ({HELD_OUT}), false) AS is_held_out
-    FROM {_source_join(sync)}
-)"""
+    FROM {_source_join(sync, part)}
+    WHERE {part.holds("a.customer_id") if part.of > 1 else "true"} AND {condition}"""
 
-
-def _wanted_sql(any_shared: bool) -> str:
-    """Who should be there, one row a row key: of several with one key, one may have it."""
     if not any_shared:
-        return "wanted AS (SELECT given_key AS row_key, * EXCLUDE (given_key) FROM members)"
-    return """
+        return f"members AS ({members(part, 'true')})"
+    key = _given_key(sync, columns)
+    alone = f"{key} IS NOT NULL AND {key} NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)"
+    sharing = f"({key} IS NULL OR {key} IN (FROM shared_keys))"
+    return f"""members AS ({members(part, alone)}),
+sharing AS ({members(WHOLE, sharing)})"""
+
+
+def _wanted_sql(any_shared: bool, part: Slice = WHOLE) -> str:
+    """Who should be there, one row a row key: of several with one key, one may have it."""
+    alone = "SELECT given_key AS row_key, * EXCLUDE (given_key) FROM members"
+    if not any_shared or part.number > 0:
+        return f"wanted AS ({alone})"
+    return f"""
 sharers AS (
     -- of several rows with one key one that may be sent owns it, then the smallest id
-    SELECT m.*, row_number() OVER (
-        PARTITION BY m.given_key
+    SELECT *, row_number() OVER (
+        PARTITION BY given_key
         ORDER BY is_granted AND NOT is_held_out DESC, is_granted DESC, customer_id, payload) AS nth
-    FROM members m JOIN shared_keys k ON m.given_key IS NOT DISTINCT FROM k.given_key
+    FROM sharing
 ),
 wanted AS (
-    SELECT given_key AS row_key, * EXCLUDE (given_key)
-    FROM members WHERE given_key IS NOT NULL
-      AND given_key NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)
+    {alone}
     UNION ALL
     SELECT
         CASE WHEN given_key IS NOT NULL AND nth = 1 THEN given_key
@@ -186,7 +242,8 @@ def leavers_sql(
     keys = (
         f"SELECT {_given_key(sync, columns)} AS row_key FROM {_source_join(sync)}"
         if not any_shared
-        else f"WITH {_members_sql(sync, capabilities, columns)}, {_wanted_sql(any_shared)} SELECT row_key FROM wanted"
+        else f"WITH {_members_sql(sync, capabilities, columns, any_shared=True)}, {_wanted_sql(True)} "
+        "SELECT row_key FROM wanted"
     )
     leaves = "true" if sync.mode in LEAVING_MODES else "false"
     return f"""

@@ -6,9 +6,11 @@ from datetime import datetime
 
 import duckdb
 
+from reverse_etl import lines
 from reverse_etl.declarations import Sync
-from reverse_etl.destination import Batch, Row
+from reverse_etl.destination import Batch
 from reverse_etl.ledger import OpenRun, digest
+from reverse_etl.lines import Lines
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def read_batches(
         bound | {"mode": sync.mode},
     ).fetchall()
     rows = con.execute(
-        """
-        SELECT row_key, payload, remote_id, coalesce(is_new, kind = 'add'), kind = 'remove'
+        f"""
+        SELECT {lines.LINE_SQL}, remote_id, coalesce(is_new, kind = 'add')
         FROM planned_rows
         WHERE sync_run_id = $run AND batch_number BETWEEN $first AND $last
           AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
@@ -67,10 +69,7 @@ def read_batches(
             number=number,
             idempotency_key=key_of_batch,
             field_names=tuple(names),
-            rows=[
-                Row(key, "remove" if is_removal else "upsert", text, remote_id, is_new)
-                for key, text, remote_id, is_new, is_removal in rows[start : start + row_count]
-            ],
+            rows=_lines(rows[start : start + row_count]),
             mode=mode,
             position=place,
             of=of_places,
@@ -79,6 +78,11 @@ def read_batches(
         )
         start += row_count
     return found
+
+
+def _lines(rows: Sequence[tuple[str, str | None, bool]]) -> Lines:
+    texts, remote_ids, are_new = zip(*rows, strict=True) if rows else ((), (), ())
+    return Lines(texts, remote_ids, are_new)
 
 
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:

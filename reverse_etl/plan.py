@@ -1,6 +1,6 @@
 """The plan of a sync: the difference between who should be there and what was sent, as one query.
 
-`make` leaves a temporary table `plan` in the ledger's connection, one row a row key: row_key,
+`make` leaves a temporary view `plan` in the ledger's connection, one row a row key: row_key,
 customer_id, kind (add | update | remove | suppressed | invalid | parked | unchanged), reason,
 payload (JSON text, only for what is sent), payload_hash, field_hashes, position (the order of
 sending; NULL for what is not sent), phase (0 who must go, 1 other removals, 2 the rest), remote_id,
@@ -15,6 +15,9 @@ Whom a running experiment of the audience holds out is suppressed with the reaso
 mode `mirror` removed if the destination has them.
 
 `parked` is what was refused too often and has not changed since.
+
+Behind the view is the table `plan_rows`. Many rows are planned in slices, so that memory does not grow
+with them: each is written in its own order (`nth`), and `plan_places` says how many come before it.
 """
 
 import json
@@ -26,9 +29,10 @@ import duckdb
 
 from reverse_etl import destinations, difference, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
-from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED
-from reverse_etl.ledger import OpenRun, with_room
+from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED, Slice
+from reverse_etl.ledger import OpenRun
 from reverse_etl.payload import Columns
+from reverse_etl.room import with_room
 
 NEEDED = (
     ("marts", GOLDEN),
@@ -38,6 +42,13 @@ NEEDED = (
     ("canonical", "experiments"),
     ("canonical", "experiment_assignments"),
 )
+
+
+# of so many rows the plan is made in less than 160 MB
+SLICE_ROWS = 125_000
+THREADS_FOR_MANY = 2
+# an id takes as much room as a small part of a row
+IDS_A_ROW = 4
 
 
 class PlanError(Exception):
@@ -65,7 +76,7 @@ def make(
     *,
     full: bool = False,
 ) -> Basis:
-    """Write the temporary table `plan`; the published file is closed again when this returns.
+    """Write the temporary view `plan`; the published file is closed again when this returns.
 
     `run` is the run that the plan is for; rows it has already been answered about are not planned a
     second time. `full` plans everything as changed. Raises PlanError.
@@ -85,8 +96,8 @@ def make(
                 (SELECT count(*) FROM {GOLDEN_TABLE}),
                 (SELECT count(*) FROM {difference.CONSENTS_TABLE})"""
         ).fetchall()
-        rows = max(source_rows, customers, consents)
-        with_room(con, rows, lambda: _write(con, sync, columns, bound, full=full))
+        rows = max(source_rows, consents // IDS_A_ROW)
+        _write(con, sync, columns, bound, rows, full=full)
     except duckdb.Error as error:
         # DuckDB's messages can quote values of rows, so only their kind is passed on
         raise PlanError(
@@ -108,17 +119,60 @@ def _write(
     sync: Sync,
     columns: Columns,
     bound: Mapping[str, str | None],
+    rows: int,
     *,
     full: bool,
 ) -> None:
     capabilities = destinations.find(sync.destination).capabilities
-    con.execute(difference.shared_keys_sql(sync, columns))
+    slices = max(1, -(-rows // SLICE_ROWS))
+
+    def run(sql: str) -> None:
+        given = {name: value for name, value in bound.items() if f"${name}" in sql}
+        with_room(con, rows // slices, lambda: con.execute(sql, given))
+
+    con.execute(f"SET threads = {1 if slices == 1 else THREADS_FOR_MANY}")
+    run(difference.shared_keys_sql(sync, columns))
     ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
-    for sql in (
-        difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared),
-        difference.plan_sql(sync, capabilities, columns, any_shared=any_shared, full=full),
-    ):
-        con.execute(sql, {name: value for name, value in bound.items() if f"${name}" in sql})
+    run(difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared))
+    for number in range(slices):
+        rows_of_slice = difference.plan_sql(
+            sync,
+            capabilities,
+            columns,
+            any_shared=any_shared,
+            full=full,
+            resumed=bound["run"] is not None,
+            part=Slice(number, slices),
+        )
+        into = (
+            "INSERT INTO plan_rows BY NAME"
+            if number
+            else "CREATE OR REPLACE TEMP TABLE plan_rows AS"
+        )
+        run(f"{into} {rows_of_slice}")
+    # from here on the threads are those that send
+    con.execute("SET threads = 1")
+    _number(con)
+
+
+def _number(con: duckdb.DuckDBPyConnection) -> None:
+    """Say where the rows of each slice stand in the whole, and show them so."""
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE plan_places AS
+        SELECT class, slice, rows, (sum(rows) OVER so_far - rows)::BIGINT AS before,
+            -- what a row's place in its slice is to be raised by
+            before - first + 1 AS raised
+        FROM (SELECT class, slice, count(*) AS rows, min(nth) AS first
+              FROM plan_rows WHERE class IS NOT NULL GROUP BY ALL)
+        WINDOW so_far AS (ORDER BY class, slice ROWS UNBOUNDED PRECEDING)"""
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP VIEW plan AS
+        SELECT r.* EXCLUDE (class, slice, nth), nth + raised AS position
+        FROM plan_rows r LEFT JOIN plan_places p ON p.class = r.class AND p.slice = r.slice"""
+    )
 
 
 def keep_must_go(con: duckdb.DuckDBPyConnection) -> None:
@@ -135,7 +189,7 @@ def keep_left_over(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
     """Take out of `plan` what an interrupted run had not planned already; the next run plans it."""
     con.execute(
         """
-        DELETE FROM plan WHERE kind IN ('add', 'update', 'remove') AND row_key NOT IN (
+        DELETE FROM plan_rows WHERE kind IN ('add', 'update', 'remove') AND row_key NOT IN (
             SELECT row_key FROM planned_rows WHERE sync_run_id IN (
                 SELECT sync_run_id FROM sync_runs WHERE sync_name = ?))""",
         [sync.name],
@@ -162,13 +216,17 @@ def _send_everyone(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _renumber(con: duckdb.DuckDBPyConnection, is_sent: str) -> None:
-    """Write `plan` again with other rows to be sent (a condition): these first, and in order."""
+    """Write the plan again with other rows to be sent (a condition): these first, and in order."""
     con.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE plan AS
-        SELECT * EXCLUDE (is_in) REPLACE (CASE WHEN is_in THEN row_number() OVER () END AS position)
+        CREATE OR REPLACE TEMP TABLE renumbered AS
+        SELECT * EXCLUDE (is_in, position), CASE WHEN is_in THEN 0 END::UTINYINT AS class,
+            0 AS slice, CASE WHEN is_in THEN row_number() OVER () END AS nth
         FROM (SELECT *, {is_sent} AS is_in FROM plan ORDER BY is_in DESC, position, row_key)"""
     )
+    con.execute("DROP TABLE plan_rows")
+    con.execute("ALTER TABLE renumbered RENAME TO plan_rows")
+    _number(con)
 
 
 def attach(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path) -> None:

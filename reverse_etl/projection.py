@@ -4,8 +4,8 @@ from pathlib import Path
 
 import duckdb
 
+from reverse_etl import layout, quoting
 from reverse_etl import ledger as books
-from reverse_etl import quoting
 
 SCHEMA = "reverse_etl"
 LEDGER = "sync_ledger_copied"
@@ -18,15 +18,15 @@ def write(con: duckdb.DuckDBPyConnection, ledger: Path) -> None:
     """
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     if not ledger.exists():
-        for table, columns in books.TABLES.items():
-            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({books.ddl(columns)})")
+        for table, columns in layout.TABLES.items():
+            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({layout.ddl(columns)})")
         _write_dead_letters(con)
         return
     # opening it to write makes the tables of a file that has none yet
     books.connect(ledger).close()
     con.execute(f"ATTACH {quoting.text(str(ledger))} AS {LEDGER} (READ_ONLY)")
     try:
-        for table, columns in books.TABLES.items():
+        for table, columns in layout.TABLES.items():
             con.execute(
                 f"CREATE OR REPLACE TABLE {SCHEMA}.{table} AS "
                 f"SELECT {', '.join(columns)} FROM {LEDGER}.{table} ORDER BY ALL"
@@ -37,5 +37,5 @@ def write(con: duckdb.DuckDBPyConnection, ledger: Path) -> None:
 
 
 def _write_dead_letters(con: duckdb.DuckDBPyConnection) -> None:
-    select = books.DEAD_LETTERS.replace("FROM sync_state", f"FROM {SCHEMA}.sync_state")
+    select = layout.DEAD_LETTERS.replace("FROM sync_state", f"FROM {SCHEMA}.sync_state")
     con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.dead_letters AS {select} ORDER BY ALL")

@@ -92,17 +92,8 @@ def _insert_batches(
             unnest($stages)::INTEGER AS stage""",
         {name: bound[name] for name in ("keys", "firsts", "rows", "stages")},
     )
-    # `plan` is in the order of sending, what is sent first: row by row beside the places
-    con.execute(
-        """
-        INSERT INTO planned_rows BY NAME
-        SELECT $run AS sync_run_id, $offset + place AS batch_number, position, row_key, customer_id,
-            kind, reason, payload, payload_hash, field_hashes, remote_id, NOT is_held AS is_new
-        FROM plan
-        POSITIONAL JOIN (SELECT place, unnest(range(row_count)) FROM (FROM cut ORDER BY place))
-        WHERE position IS NOT NULL""",
-        {name: bound[name] for name in ("run", "offset")},
-    )
+    for place in con.execute("FROM plan_places ORDER BY before").fetchall():
+        _insert_rows(con, run, offset, *place)
     con.execute(
         """
         INSERT INTO sync_batches BY NAME
@@ -126,6 +117,40 @@ def _insert_batches(
     )
     if mode == "replace" and _is_due(con):
         _insert_leavers(con, bound)
+
+
+def _insert_rows(
+    con: duckdb.DuckDBPyConnection,
+    run: OpenRun,
+    offset: int,
+    group: int,
+    part: int,
+    rows: int,
+    before: int,
+    raised: int,
+) -> None:
+    """Rows of one class and slice: in `plan_rows` they are in the order of sending, so that they can
+    be put row by row beside the batches that they are in."""
+    con.execute(
+        """
+        INSERT INTO planned_rows BY NAME
+        SELECT $run AS sync_run_id, $offset + place AS batch_number, nth + $raised AS position, row_key,
+            customer_id, kind, reason, payload, payload_hash, field_hashes, remote_id,
+            NOT is_held AS is_new
+        FROM (FROM plan_rows WHERE class = $group AND slice = $part)
+        POSITIONAL JOIN (
+            SELECT place, unnest(range(greatest(first, $before), least(first + row_count, $end)))
+            FROM (FROM cut WHERE first < $end AND first + row_count > $before ORDER BY place))""",
+        {
+            "run": run.sync_run_id,
+            "offset": offset,
+            "group": group,
+            "part": part,
+            "before": before,
+            "end": before + rows,
+            "raised": raised,
+        },
+    )
 
 
 def _is_due(con: duckdb.DuckDBPyConnection) -> bool:

@@ -7,12 +7,15 @@ steps when a run ends, and when a ledger is opened that a killed process left be
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import duckdb
 
 from reverse_etl.destination import RowAnswer
+from reverse_etl.room import with_room
 
-ROWS_A_STEP = 100_000
+# a row group: what is as long is written at once, and not to the log first and then to the tables
+ROWS_A_STEP = 125_000
 STATE_COLUMNS = (
     *("sync_name", "row_key", "customer_id", "payload_hash", "status", "is_held", "remote_id"),
     *("attempts", "last_error_code", "last_error", "first_failed_at", "synced_at", "run_id"),
@@ -81,7 +84,7 @@ def book(
 
 
 def settle(con: duckdb.DuckDBPyConnection) -> None:
-    """Turn every answered batch into state and log, about 100,000 rows a transaction.
+    """Turn every answered batch into state and log, about 125,000 rows a transaction.
 
     A session that replaces counts when all of it is there, and not before.
     """
@@ -117,9 +120,7 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
                 break
             numbers.append(number)
             rows += row_count
-        con.begin()
-        _settle_step(con, sync_run_id, numbers)
-        con.commit()
+        with_room(con, 0, partial(_settle_whole, con, sync_run_id, numbers))
 
 
 def is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
@@ -129,6 +130,16 @@ def is_session(con: duckdb.DuckDBPyConnection, sync_run_id: str) -> bool:
         [sync_run_id],
     ).fetchall()
     return bool(found)
+
+
+def _settle_whole(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list[int]) -> None:
+    con.begin()
+    try:
+        _settle_step(con, sync_run_id, numbers)
+        con.commit()
+    except duckdb.Error:
+        con.rollback()
+        raise
 
 
 def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list[int]) -> None:
@@ -160,6 +171,8 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                 AND a.row_key = p.row_key
             LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
             WHERE p.sync_run_id = $run AND b.batch_number IN (SELECT unnest($numbers::INTEGER[]))
+              -- the bounds let whole row groups be skipped
+              AND p.batch_number BETWEEN $first AND $last
         )
         SELECT sync_name, row_key, customer_id, payload_hash,
             CASE WHEN is_not_there THEN 'suppressed'
@@ -182,7 +195,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
             -- of the log
             kind, reason, is_not_there, http_status, tries, idempotency_key, answered_at
         FROM answered""",
-        bound,
+        bound | {"first": min(numbers), "last": max(numbers)},
     )
     put_state(con)
     con.execute(
@@ -228,8 +241,12 @@ def _end_batches(
     con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: Sequence[int], status: str
 ) -> None:
     """Batches that are over keep their status; their rows, and what was said of them, go."""
-    bound = {"run": sync_run_id, "numbers": list(numbers)}
-    mine = "sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))"
+    bound: dict[str, object] = {"run": sync_run_id, "numbers": list(numbers)}
+    bound |= {"first": min(numbers), "last": max(numbers)}
+    mine = (
+        "sync_run_id = $run AND batch_number BETWEEN $first AND $last "
+        "AND batch_number IN (SELECT unnest($numbers::INTEGER[]))"
+    )
     con.execute(f"UPDATE sync_batches SET status = '{status}' WHERE {mine}", bound)
     for table in ("row_answers", "planned_rows"):
         con.execute(f"DELETE FROM {table} WHERE {mine}", bound)

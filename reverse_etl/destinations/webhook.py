@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl import lines
 from reverse_etl.answers import body_of, items_of
 from reverse_etl.destination import Batch, Capabilities, RowAnswer
 from reverse_etl.http import Call, HttpDestination
@@ -64,11 +65,7 @@ class Webhook(HttpDestination):
 
 def content_of(batch: Batch) -> bytes:
     """The request body; the fields are spliced in as the text that was planned and hashed."""
-    rows = ",".join(
-        f'{{"operation":"{row.operation}","key":{json.dumps(row.key, ensure_ascii=False)},'
-        f'"fields":{row.fields}}}'
-        for row in batch.rows
-    )
+    rows = ",".join(lines.of(batch.rows))
     return f'{{"sync":{json.dumps(batch.sync_name)},"rows":[{rows}]}}'.encode()
 
 

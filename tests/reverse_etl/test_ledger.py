@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from reverse_etl import ledger, projection
+from reverse_etl import ledger, projection, room
 
 if TYPE_CHECKING:
     from conftest import Receiver, Runner, Warehouse
@@ -112,9 +112,9 @@ def test_work_that_needs_more_memory_gets_it_and_not_without_end() -> None:
             if len(tried) < enough:
                 raise duckdb.OutOfMemoryException("not enough")
 
-        ledger.with_room(con, 10, lambda: work(3))
+        room.with_room(con, 10, lambda: work(3))
         assert len(set(tried)) == 3
         tried.clear()
         with pytest.raises(duckdb.OutOfMemoryException):
-            ledger.with_room(con, 1_000_000, lambda: work(9))
+            room.with_room(con, 1_000_000, lambda: work(9))
         assert len(tried) == 2

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverse_etl import destinations, engine, ledger, outbox, plan, recording, settling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import Runner, Warehouse
 
@@ -67,9 +69,22 @@ def expected_kind(person: dict[str, Any] | None, state: tuple[str, bool] | None,
     return "update" if is_held else "add"
 
 
+@contextmanager
+def slices_of(rows: int) -> Iterator[None]:
+    """The plan in slices of so many rows (a Hypothesis test has no fixture for each example)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "SLICE_ROWS", rows)
+        yield
+
+
+WHOLE_AND_SLICES = pytest.mark.parametrize("slice_rows", [plan.SLICE_ROWS, 2])
+
+
+@WHOLE_AND_SLICES
 @settings(max_examples=25, deadline=None)
 @given(people=WANTED, state=STATE, mode=st.sampled_from(["mirror", "upsert"]))
 def test_every_row_has_one_kind_and_it_is_the_right_one(
+    slice_rows: int,
     new_warehouse: type[Warehouse],
     new_sync: Callable[..., Sync],
     people: dict[str, dict[str, Any]],
@@ -77,7 +92,11 @@ def test_every_row_has_one_kind_and_it_is_the_right_one(
     mode: str,
 ) -> None:
     sync = new_sync(mode=mode, required=("email",))
-    with tempfile.TemporaryDirectory() as folder, ledger.connect(":memory:") as con:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ledger.connect(":memory:") as con,
+        slices_of(slice_rows),
+    ):
         warehouse = new_warehouse(Path(folder) / "published.duckdb")
         for key, person in people.items():
             warehouse.add(key, **person)
@@ -107,9 +126,11 @@ def test_every_row_has_one_kind_and_it_is_the_right_one(
     assert ranks == sorted(ranks)
 
 
+@WHOLE_AND_SLICES
 @settings(max_examples=5, deadline=None)
 @given(days=st.lists(WANTED, min_size=2, max_size=3))
 def test_incremental_equals_full(
+    slice_rows: int,
     new_warehouse: type[Warehouse],
     new_sync: Callable[..., Sync],
     days: list[dict[str, dict[str, Any]]],
@@ -138,7 +159,11 @@ def test_incremental_equals_full(
                 " ORDER BY ALL"
             ).fetchall()
 
-    with tempfile.TemporaryDirectory() as day_by_day, tempfile.TemporaryDirectory() as at_once:
+    with (
+        tempfile.TemporaryDirectory() as day_by_day,
+        tempfile.TemporaryDirectory() as at_once,
+        slices_of(slice_rows),
+    ):
         incremental = held(Path(day_by_day), days)
         full = held(Path(at_once), days[-1:])
     assert incremental == full
