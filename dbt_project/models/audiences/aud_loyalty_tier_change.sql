@@ -7,7 +7,7 @@ with cards as (
         row_number() over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id) as recency,
         lead(cards.tier) over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id) as tier_before
     from {{ ref('loyalty_memberships') }} as cards
-    inner join {{ ref('int_contact_customers') }} as contacts on cards.contact_key = contacts.contact_key
+    inner join {{ ref('int_customer_contacts') }} as contacts on cards.contact_key = contacts.contact_key
     where cards.joined_on <= {{ as_of() }}
 )
 

@@ -3,7 +3,7 @@ select
     count(*) as tickets,
     min(tickets.created_at) as oldest_created_at
 from {{ ref('golden_customers') }} as customers
-inner join {{ ref('int_contact_customers') }} as contacts on customers.customer_id = contacts.customer_id
+inner join {{ ref('int_customer_contacts') }} as contacts on customers.customer_id = contacts.customer_id
 inner join {{ ref('support_tickets') }} as tickets on contacts.contact_key = tickets.contact_key
 where
     tickets.created_at <= {{ as_of() }}
