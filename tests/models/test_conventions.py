@@ -282,13 +282,13 @@ SOURCES_OF_TWO_ENTITIES = [
 ]  # fmt: skip
 # Audiences are leaves: many ask what somebody did, and the folder's hook asks for experiments.
 MODELS_OF_MANY_LEAVES = ["experiments", "int_event_customers"]
-# A log of changes says which staged rows its table has to read: both read them. Visits stand for the
-# events of all days but the last.
+# A log of changes says which staged rows its table has to read: both read them.
 LOGS = "_changes"
 # A cart's lines are given to it again as a whole. A log tells each of its readers what changed.
 REJOINED = [
-    "events -> int_visits",
     "int_cart_activity -> cart_items",
+    "int_cart_changes -> cart_items",
+    "int_customer_changes -> purchases",
     "int_event_changes -> int_visitor_identifiers",
 ]
 # A calendar comes out of nothing.

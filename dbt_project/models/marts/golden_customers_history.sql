@@ -5,7 +5,7 @@
 #}
 {{ config(
     materialized='incremental',
-    incremental_strategy='merge',
+    incremental_strategy='delete+insert',
     unique_key=['customer_id', 'version'],
     on_schema_change='append_new_columns',
     full_refresh=false,
