@@ -7,6 +7,7 @@ that is none any more fails too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,8 +101,19 @@ def test_no_upstream_concept_is_rejoined(project: Any) -> None:
     deviates(found, REJOINED)
 
 
+def test_tables_are_named_by_ref_and_source_alone(project: Any) -> None:
+    """fct_hard_coded_references"""
+    hidden = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|--[^\n]*", re.DOTALL)
+    named = re.compile(r"\b(?:from|join)\s+[\"`]?\w+[\"`]?\.[\"`]?\w+", re.IGNORECASE)
+    deviates(
+        project.name(key)
+        for key, node in project.models.items()
+        if named.search(hidden.sub("", node["raw_code"]))
+    )
+
+
 def test_every_model_has_a_parent(project: Any) -> None:
-    """fct_root_models, fct_hard_coded_references"""
+    """fct_root_models"""
     deviates(
         (project.name(key) for key in project.models if not project.parents(key)),
         ROOTS,
