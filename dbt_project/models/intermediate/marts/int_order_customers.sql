@@ -11,6 +11,11 @@ crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
 
+visitors as (
+    select * from crosswalk
+    where node_key like 'anon:%'
+),
+
 shared_devices as (
     select * from {{ ref('int_shared_devices') }}
 ),
@@ -52,7 +57,7 @@ reporting_of_days as (
 
 select
     orders.order_id,
-    coalesce(contact.customer_id, shared_devices.customer_id, visitor.customer_id) as customer_id,
+    coalesce(contact.customer_id, shared_devices.customer_id, visitors.customer_id) as customer_id,
     orders.ordered_at,
     orders.status,
     orders.channel,
@@ -63,7 +68,7 @@ from orders
 left join crosswalk as contact on orders.contact_key = contact.node_key
 left join shared_devices
     on orders.anonymous_id = shared_devices.anonymous_id and {{ is_while('orders.ordered_at', 'shared_devices') }}
-left join crosswalk as visitor on 'anon:' || orders.anonymous_id = visitor.node_key
+left join visitors on 'anon:' || orders.anonymous_id = visitors.node_key
 left join rates_of_days
     on orders.currency = rates_of_days.currency and orders.ordered_on = rates_of_days.ordered_on
 left join reporting_of_days
