@@ -7,6 +7,7 @@
     post_hook="{{ mark_as_read('int_cart_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_cart_changes') }}
+-- noqa: disable=LT02
 with activity as (
     select * from {{ ref('int_cart_activity') }}
     where

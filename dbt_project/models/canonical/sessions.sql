@@ -13,6 +13,7 @@
     'click_id', 'device_type', 'geo_country', 'loaded_at',
 ] %}
 -- depends_on: {{ ref('int_event_changes') }}
+-- noqa: disable=LT02
 with events as (
     select * from {{ ref('events') }}
     where

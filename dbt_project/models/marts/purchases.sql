@@ -9,6 +9,7 @@
     post_hook="{{ mark_as_read('int_customer_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
 with orders as (
     select * from {{ ref('int_order_customers') }}
     where

@@ -9,6 +9,7 @@
     post_hook="{{ mark_as_read('int_customer_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
 with crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
     {%- if is_incremental() %}

@@ -1,6 +1,11 @@
 {# Everything that figures of a customer are made of, up to `as_of`, a hash each: records and what excludes
    their values, identifiers, visits, orders. Found by its results and not by its causes: whatever moved
    an order or a visit to somebody else, it is there in other rows. #}
+{%- set of_identifiers = [
+    "'identifier'", 'identifiers.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
+    'first_seen_at', 'last_seen_at',
+] %}
+{%- set of_contacts = ["'contact'", 'unreachable.email is null'] + columns_of('contacts', 'contacts') + excluded_by_now('contacts') %}
 with crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
@@ -33,13 +38,13 @@ from crosswalk
 union all
 select
     crosswalk.customer_id as changed_id,
-    {{ row_hash("'identifier', identifiers.node_key, identifier_type, identifier_value, given_value, is_verified, is_blocked, first_seen_at, last_seen_at") }} as row_hash
+    {{ row_hash(of_identifiers | join(', ')) }} as row_hash
 from identifiers
 inner join crosswalk on identifiers.node_key = crosswalk.node_key
 union all
 select
     crosswalk.customer_id as changed_id,
-    {{ row_hash((["'contact'", 'unreachable.email is null'] + columns_of('contacts', 'contacts') + excluded_by_now('contacts')) | join(', ')) }} as row_hash
+    {{ row_hash(of_contacts | join(', ')) }} as row_hash
 from contacts
 inner join crosswalk on contacts.contact_key = crosswalk.node_key
 left join unreachable on lower(trim(contacts.email)) = unreachable.email

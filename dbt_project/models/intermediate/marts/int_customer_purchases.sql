@@ -8,6 +8,7 @@
     post_hook="{{ mark_as_read('int_customer_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
 select
     customer_id,
     count(*) as order_count,

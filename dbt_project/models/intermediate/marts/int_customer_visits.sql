@@ -8,6 +8,7 @@
     post_hook="{{ mark_as_read('int_customer_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
 with visits as (
     select * from {{ ref('int_visit_customers') }}
     where
