@@ -18,9 +18,13 @@ PUBLISHED_TABLES = (
     "identity_state.models",
     "identity_state.frequent_names",
     "intermediate.int_shared_devices",
+    "intermediate.int_login_customers",
+    "intermediate.int_email_event_customers",
+    "intermediate.int_customer_contacts",
 )
 """Of other schemas only these: quarantine and raw hold what was refused, and of what identity's next run
-begins with, a preview needs the model alone; audiences over events ask whose a shared device was."""
+begins with, a preview needs the model alone; of intermediate, what audiences read: whose a shared device, a
+login, a mail and a contact is."""
 
 
 @contextmanager

@@ -35,6 +35,28 @@ create table if not exists canonical.experiment_assignments (
     {% endif %}
 {% endmacro %}
 
+{# Which id each id leads to today, looked up once for all audiences of an invocation (identity has it as
+   a view, which walks through every merge there ever was): the project's on-run-start as well. #}
+{% macro look_up_heirs() %}
+    {% if execute %}
+        {% set asked = [] %}
+        {% for key in selected_resources if key in graph.nodes and is_audience(graph.nodes[key]) %}
+            {% do asked.append(key) %}
+        {% endfor %}
+        {% if asked and load_relation(api.Relation.create(database=target.database, schema='identity', identifier='resolve_forward')) %}
+{{ copy_heirs() }}
+-- Asking whether there is such a view has begun a transaction, which dbt would roll back.
+commit;
+begin transaction;
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{% macro copy_heirs() %}
+create schema if not exists intermediate;
+create or replace table intermediate.resolve_forward as select * from identity.resolve_forward;
+{% endmacro %}
+
 {# The same by itself, for a run that has nothing to build. #}
 {% macro settle_audience_books() %}
     {% do run_query(close_audience_books()) %}
@@ -142,7 +164,7 @@ insert into audiences.definitions values (
 
 {#
   Members before and members now, compared by person: the ids of before lead to those of today
-  through identity.resolve_forward, so a merge is no exit. `remapped` books a change of id alone:
+  through identity.resolve_forward (as it was when dbt began), so a merge is no exit. `remapped` books a change of id alone:
 
   - two became one: the id that ended is a member no more (related: the one it leads to), and the
     one that stays is a member since then, unless it was one already;
@@ -169,7 +191,7 @@ former as (
         forward.current_customer_id,
         today.customer_id is not null as is_selected
     from before
-    left join identity.resolve_forward as forward on before.customer_id = forward.customer_id
+    left join intermediate.resolve_forward as forward on before.customer_id = forward.customer_id
     left join today on forward.current_customer_id = today.customer_id
 ),
 

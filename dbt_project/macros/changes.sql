@@ -36,12 +36,12 @@ create table if not exists intermediate.read_marks (model varchar, log varchar, 
     {%- set is_known = table and 'load_id' in adapter.get_columns_in_relation(table) | map(attribute='name') -%}
     {%- set own = ['batch', 'change', 'source_system'] -%}
     {%- set kept = model.columns.keys() | reject('in', own) | list -%}
-    {%- set load = ['source_system', "coalesce(load_id, '')", 'coalesce(' ~ dbt.date_trunc('day', 'loaded_at') ~ ", timestamp '1970-01-01')"] -%}
     {%- set labelled = [] -%}
     {%- for source in sources_of(entity) if alone or 'load_id' in staged_columns(source, entity) -%}
         {%- do labelled.append(source) -%}
     {%- endfor -%}
-with given as (
+    {%- set sides -%}
+given as (
     {{ union_sources(entity, derived=own) }}
 ),
 
@@ -60,30 +60,10 @@ built as (
         source_system,
         {{ kept | join(',\n        ') }}
     from {{ table if is_known else 'staged' }}
-),
-
--- Loads that brought other rows than are built: most are as they were, and nothing of them is compared.
-changed_loads as (
-    select
-        source_system,
-        load_key,
-        loaded_on
-    from (
-        {%- for side in ['staged', 'built'] %}
-        select
-            {{ load[0] }} as source_system,
-            {{ load[1] }} as load_key,
-            {{ load[2] }} as loaded_on,
-            count(*) as row_count,
-            {{ set_hash('source_record_id, loaded_at') }} as ids
-        from {{ side }}
-        group by {{ load | join(', ') }}
-        {{ 'union all' if not loop.last }}
-        {%- endfor %}
-    ) as loads
-    group by source_system, load_key, loaded_on
-    having count(*) = 1 or min(row_count) <> max(row_count) or min(ids) <> max(ids)
-),
+)
+    {%- endset -%}
+    {%- set changed = changed_loads(sides) if is_known else 'false' -%}
+with {{ sides }},
 
 compared as (
     select
@@ -92,20 +72,14 @@ compared as (
         {%- for name in kept %}
         case when built.source_record_id is null then staged.{{ name }} else built.{{ name }} end as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from (
-        select * from staged
-        where ({{ load | join(', ') }}) in (select * from changed_loads)
-    ) as staged
-    full join (
-        select * from built
-        where ({{ load | join(', ') }}) in (select * from changed_loads)
-    ) as built
+    from (select * from staged where {{ changed }}) as staged
+    full join (select * from built where {{ changed }}) as built
         on
             staged.source_record_id = built.source_record_id
             and staged.source_system = built.source_system
             and staged.loaded_at is not distinct from built.loaded_at
             and staged.load_id is not distinct from built.load_id
-    where {{ '(staged.source_record_id is null or built.source_record_id is null)' if is_known else 'false' }}
+    where staged.source_record_id is null or built.source_record_id is null
 )
 
 select
@@ -115,6 +89,42 @@ select
     {{ kept | join(',\n    ') }}
 from compared
 {% endmacro %}
+
+{# Restricts either side of a log's comparison to loads that brought other rows than are built, as
+   constants, so that a warehouse skips what else there is: most loads are as they were. #}
+{% macro changed_loads(sides) -%}
+    {%- set query -%}
+with {{ sides }}
+
+select load_key
+from (
+    {%- for side in ['staged', 'built'] %}
+    select
+        source_system,
+        coalesce(load_id, '') as load_key,
+        coalesce({{ dbt.date_trunc('day', 'loaded_at') }}, timestamp '1970-01-01') as loaded_on,
+        count(*) as row_count,
+        {{ set_hash('source_record_id, loaded_at') }} as ids
+    from {{ side }}
+    group by
+        source_system,
+        coalesce(load_id, ''),
+        coalesce({{ dbt.date_trunc('day', 'loaded_at') }}, timestamp '1970-01-01')
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+) as loads
+group by source_system, load_key, loaded_on
+having count(*) = 1 or min(row_count) <> max(row_count) or min(ids) <> max(ids)
+    {%- endset -%}
+    {%- set loads = run_query(query).columns[0].values() | unique | sort if execute else [] -%}
+    {%- if not loads -%}
+        false
+    {%- elif loads | length > 200 -%}
+        true
+    {%- else -%}
+        ({{ 'load_id is null or ' if '' in loads }}load_id in ({% for load in loads %}'{{ load | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor %}))
+    {%- endif -%}
+{%- endmacro %}
 
 {# A reader's post-hook: what it wrote takes in all that the log says by now. #}
 {% macro mark_as_read(log) %}
@@ -221,13 +231,6 @@ delete from {{ this }} where node_key in (
     union all
     select node_key from {{ touched_visitors(events_log) }} as visitors
 );
-    {% endif %}
-{% endmacro %}
-
-{# The pre-hook of a table of customers: those of whom nothing is left in a relation. #}
-{% macro delete_customers_without(relation) %}
-    {% if execute and is_incremental() %}
-delete from {{ this }} where customer_id not in (select customer_id from {{ ref(relation) }});
     {% endif %}
 {% endmacro %}
 

@@ -90,7 +90,12 @@
 {% macro hash_fraction(text) %}{{ return(adapter.dispatch('hash_fraction')(text)) }}{% endmacro %}
 {% macro duckdb__hash_fraction(text) %}(cast('0x' || left(md5({{ text }}), 8) as bigint) / 4294967296.0){% endmacro %}
 
-{# A number that two sets of rows share only if they are the same set: an aggregate, good for comparing
-   within one statement. #}
+{# A number that two rows share only if they are the same. Stored, it is good until the engine hashes in
+   another way: then everything seems to have changed, and is computed again. #}
+{% macro row_hash(columns) %}{{ return(adapter.dispatch('row_hash')(columns)) }}{% endmacro %}
+{% macro duckdb__row_hash(columns) %}hash({{ columns }}){% endmacro %}
+
+{# A number that two sets of rows share only if they are the same set: an aggregate. Stored, it is
+   as good as row_hash. #}
 {% macro set_hash(columns) %}{{ return(adapter.dispatch('set_hash')(columns)) }}{% endmacro %}
 {% macro duckdb__set_hash(columns) %}bit_xor(hash({{ columns }})){% endmacro %}

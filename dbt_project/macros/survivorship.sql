@@ -78,6 +78,15 @@
     {%- else -%}{{ attribute.name }}{%- endif -%}
 {%- endmacro %}
 
+{# What `placeholder` excludes as of now and may not tomorrow: a list of conditions. #}
+{% macro excluded_by_now(relation) %}
+    {%- set found = [] -%}
+    {%- for attribute in golden_attributes() if attribute.data_type == 'date' and 'placeholder' in survivorship_of(attribute).exclude -%}
+        {%- do found.append(relation ~ '.' ~ attribute.name ~ ' > cast(' ~ as_of() ~ ' as date)') -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}
+
 {% macro most_trusted_first() -%}
     case source_system
         {%- for source in source_ranking() %}

@@ -37,12 +37,8 @@ class Shop:
             for node in models.project.manifest["nodes"].values()
             if node["resource_type"] == "model" and not node["name"].startswith(APART)
         }
-        # Those that follow, what they follow, and what is made of them; the others are built once.
-        self.followed = [
-            name
-            for name, kind in self.all.items()
-            if kind == "incremental" or name == "customer_engagement"
-        ]
+        # Staging is views over raw tables: built once.
+        self.followed = [name for name in self.all if not name.startswith("stg_")]
         self.tables = declarations.read(self.home.staging).tables
         with self.open() as con:
             company.Company(con, list(self.tables), SIZE).begin()

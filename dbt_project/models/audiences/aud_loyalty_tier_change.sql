@@ -4,8 +4,8 @@ with cards as (
         contacts.customer_id,
         cards.tier,
         cards.joined_on,
-        row_number() over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id) as recency,
-        lead(cards.tier) over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id) as tier_before
+        row_number() over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id asc) as recency,
+        lead(cards.tier) over (partition by contacts.customer_id order by cards.joined_on desc, cards.membership_id asc) as tier_before
     from {{ ref('loyalty_memberships') }} as cards
     inner join {{ ref('int_customer_contacts') }} as contacts on cards.contact_key = contacts.contact_key
     where cards.joined_on <= {{ as_of() }}

@@ -1,6 +1,21 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    meta={'log': 'int_cart_changes'},
+    pre_hook="{{ delete_changed('int_cart_changes', 'cart_id') }}",
+    post_hook="{{ mark_as_read('int_cart_changes') }}",
+) }}
+-- depends_on: {{ ref('int_cart_changes') }}
+-- noqa: disable=LT02
 with activity as (
     select * from {{ ref('int_cart_activity') }}
-    where product_id is not null and event_name in ('Product Added', 'Product Removed')
+    where
+        product_id is not null
+        and event_name in ('Product Added', 'Product Removed')
+        {%- if is_incremental() %}
+        and {{ changed('int_cart_changes', 'cart_id') }}
+        {%- endif %}
 ),
 
 counted as (

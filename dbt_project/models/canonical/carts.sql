@@ -1,5 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    meta={'log': 'int_cart_changes'},
+    pre_hook="{{ delete_changed('int_cart_changes', 'cart_id') }}",
+    post_hook="{{ mark_as_read('int_cart_changes') }}",
+) }}
+-- depends_on: {{ ref('int_cart_changes') }}
+-- noqa: disable=LT02
 with activity as (
     select * from {{ ref('int_cart_activity') }}
+    {%- if is_incremental() %}
+    where {{ changed('int_cart_changes', 'cart_id') }}
+    {%- endif %}
 ),
 
 items as (
@@ -8,6 +21,9 @@ items as (
         sum(quantity) as item_count,
         sum(quantity * unit_price) as cart_value
     from {{ ref('cart_items') }}
+    {%- if is_incremental() %}
+    where {{ changed('int_cart_changes', 'cart_id') }}
+    {%- endif %}
     group by cart_id
 ),
 
@@ -26,13 +42,22 @@ touched as (
     group by cart_id
 ),
 
+orders as (
+    select * from {{ ref('orders') }}
+    where
+        cart_id is not null
+        {%- if is_incremental() %}
+        and {{ changed('int_cart_changes', 'cart_id') }}
+        {%- endif %}
+),
+
 -- The first order of the cart in the 24 hours from its last activity.
 converted as (
     select
         touched.cart_id,
         {{ first_by('orders.order_id', 'orders.ordered_at, orders.order_id') }} as order_id
     from touched
-    inner join {{ ref('orders') }} as orders on touched.cart_id = orders.cart_id
+    inner join orders on touched.cart_id = orders.cart_id
     where
         orders.ordered_at >= touched.last_activity_at
         and orders.ordered_at < {{ hours_after('touched.last_activity_at', 24) }}

@@ -3,13 +3,15 @@
 -- depends_on: {{ ref('contacts') }}
 {% do check_experiments() %}
 {% set audiences = audiences_by_experiment() %}
+-- noqa: disable=LT02
 with declared as (
     {%- for experiment in declared_experiments() %}
+    {%- set under = audiences.get(experiment.experiment_id, []) %}
     select
         '{{ experiment.experiment_id }}' as experiment_id,
         {{ text_literal(experiment.name or experiment.experiment_id) }} as name,
         '{{ experiment.kind or "audience_holdout" }}' as kind,
-        {{ text_literal(audiences.get(experiment.experiment_id, [none])[0] if audiences.get(experiment.experiment_id, []) | length == 1 else none) }} as audience_id,
+        {{ text_literal(under[0] if under | length == 1 else none) }} as audience_id,
         '{{ experiment.unit or "customer" }}' as unit,
         {{ text_literal(experiment.salt) }} as salt,
         {{ experiment.control_share }} as control_share,

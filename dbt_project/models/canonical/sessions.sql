@@ -13,6 +13,7 @@
     'click_id', 'device_type', 'geo_country', 'loaded_at',
 ] %}
 -- depends_on: {{ ref('int_event_changes') }}
+-- noqa: disable=LT02
 with events as (
     select * from {{ ref('events') }}
     where
@@ -56,41 +57,57 @@ summed as (
     group by session_id
 ),
 
+-- Campaigns may share a utm_campaign (a weekly newsletter): the one that began last by the day. Asked for
+-- each name and day, of which there are few, and not for each session.
+landings as (
+    select distinct
+        lower(utm_campaign) as utm_campaign,
+        cast(started_at as date) as date_day
+    from summed
+    where utm_campaign is not null
+    {%- if is_incremental() %}
+    union
+    select distinct
+        lower(utm_campaign) as utm_campaign,
+        cast(started_at as date) as date_day
+    from {{ this }}
+    where utm_campaign is not null
+    {%- endif %}
+),
+
+of_campaign as (
+    select
+        landings.utm_campaign,
+        landings.date_day,
+        {{ first_by('campaigns.campaign_id', 'campaigns.started_on desc nulls last, campaigns.campaign_id') }} as campaign_id
+    from landings
+    inner join campaigns on landings.utm_campaign = lower(campaigns.utm_campaign)
+    where campaigns.started_on is null or campaigns.started_on <= landings.date_day
+    group by landings.utm_campaign, landings.date_day
+),
+
 visits as (
     select
         session_id,
         {%- for name in of_events %}
         {{ name }},
         {%- endfor %}
-        orders_completed > 0 as has_order,
-        true as is_new,
-        cast(null as varchar) as campaign_before
+        orders_completed > 0 as has_order
     from summed
     {%- if is_incremental() %}
     union all
     -- Sessions that stand may belong to a campaign that came, or began, only now.
     select
-        session_id,
+        standing.session_id,
         {%- for name in of_events %}
-        {{ name }},
+        standing.{{ name }},
         {%- endfor %}
-        is_engaged as has_order,
-        false as is_new,
-        campaign_id as campaign_before
-    from {{ this }}
-    where utm_campaign is not null
+        standing.is_engaged as has_order
+    from {{ this }} as standing
+    left join of_campaign
+        on lower(standing.utm_campaign) = of_campaign.utm_campaign and cast(standing.started_at as date) = of_campaign.date_day
+    where standing.utm_campaign is not null and of_campaign.campaign_id is distinct from standing.campaign_id
     {%- endif %}
-),
-
--- Campaigns may share a utm_campaign (a weekly newsletter): the one that began last by then.
-of_campaign as (
-    select
-        visits.session_id,
-        {{ first_by('campaigns.campaign_id', 'campaigns.started_on desc nulls last, campaigns.campaign_id') }} as campaign_id
-    from visits
-    inner join campaigns on lower(visits.utm_campaign) = lower(campaigns.utm_campaign)
-    where campaigns.started_on is null or campaigns.started_on <= cast(visits.started_at as date)
-    group by visits.session_id
 )
 
 select
@@ -124,7 +141,5 @@ select
     visits.geo_country,
     visits.loaded_at
 from visits
-left join of_campaign on visits.session_id = of_campaign.session_id
-{%- if is_incremental() %}
-where visits.is_new or of_campaign.campaign_id is distinct from visits.campaign_before
-{%- endif %}
+left join of_campaign
+    on lower(visits.utm_campaign) = of_campaign.utm_campaign and cast(visits.started_at as date) = of_campaign.date_day

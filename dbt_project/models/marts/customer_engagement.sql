@@ -2,9 +2,8 @@ with customers as (
     select customer_id from {{ ref('golden_customers') }}
 ),
 
-visits as (
-    select * from {{ ref('int_visit_customers') }}
-    where customer_id is not null
+on_site as (
+    select * from {{ ref('int_customer_visits') }}
 ),
 
 recent_events as (
@@ -12,37 +11,27 @@ recent_events as (
     where event_at > {{ days_before(as_of(), 30) }} and event_at <= {{ as_of() }}
 ),
 
-cart_events as (
-    select * from {{ ref('int_event_customers') }}
-    where cart_id is not null and event_at <= {{ as_of() }}
-),
-
 emails as (
     select * from {{ ref('int_email_event_customers') }}
     where event_at <= {{ as_of() }}
 ),
 
+-- Few carts are open: whose they are is asked for them alone.
 carts as (
-    select * from {{ ref('carts') }}
+    select
+        cart_id,
+        cart_value
+    from {{ ref('carts') }}
     where status = 'open'
+),
+
+cart_events as (
+    select * from {{ ref('int_event_customers') }}
+    where cart_id in (select carts.cart_id from carts) and event_at <= {{ as_of() }}
 ),
 
 tickets as (
     select * from {{ ref('int_ticket_customers') }}
-),
-
-on_site as (
-    {%- set device = 'case when device_type is null then 1 else 0 end, last_event_at desc, last_event_id' %}
-    select
-        customer_id,
-        count(distinct session_id) as session_count,
-        sum(event_count) as event_count,
-        min(first_event_at) as first_event_at,
-        max(last_event_at) as last_event_at,
-        {{ first_by('channel', 'last_event_at desc, last_event_id') }} as last_channel,
-        {{ first_by('device_type', device) }} as device_type
-    from visits
-    group by customer_id
 ),
 
 recent as (
@@ -51,23 +40,6 @@ recent as (
         count(case when event_type in ('page', 'screen') then 1 end) as page_views_30d,
         count(distinct session_id) as sessions_30d
     from recent_events
-    group by customer_id
-),
-
-by_channel as (
-    select
-        customer_id,
-        channel,
-        sum(event_count) as event_count
-    from visits
-    group by customer_id, channel
-),
-
-preferred as (
-    select
-        customer_id,
-        {{ first_by('channel', 'event_count desc, channel') }} as preferred_channel
-    from by_channel
     group by customer_id
 ),
 
@@ -120,14 +92,14 @@ open_tickets as (
 
 select
     customers.customer_id,
-    cast(coalesce(on_site.event_count, 0) as bigint) as event_count,
+    coalesce(on_site.event_count, 0) as event_count,
     coalesce(on_site.session_count, 0) as session_count,
     coalesce(recent.sessions_30d, 0) as sessions_30d,
     coalesce(recent.page_views_30d, 0) as page_views_30d,
     on_site.first_event_at,
     on_site.last_event_at,
     on_site.last_channel,
-    preferred.preferred_channel,
+    on_site.preferred_channel,
     on_site.device_type,
     cast(coalesce(open_carts.open_cart_value, 0) as decimal(18, 2)) as open_cart_value,
     coalesce(open_tickets.open_ticket_count, 0) as open_ticket_count,
@@ -138,7 +110,6 @@ select
 from customers
 left join on_site on customers.customer_id = on_site.customer_id
 left join recent on customers.customer_id = recent.customer_id
-left join preferred on customers.customer_id = preferred.customer_id
 left join open_carts on customers.customer_id = open_carts.customer_id
 left join open_tickets on customers.customer_id = open_tickets.customer_id
 left join by_email on customers.customer_id = by_email.customer_id

@@ -1,10 +1,27 @@
-with identifiers as (
-    select * from {{ ref('stg_identity__identifiers') }}
-    where not is_blocked
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    meta={'log': 'int_customer_changes'},
+    pre_hook="{{ delete_changed('int_customer_changes', 'customer_id') }}",
+    post_hook="{{ mark_as_read('int_customer_changes') }}",
+) }}
+-- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
+with crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+    {%- if is_incremental() %}
+    where {{ changed('int_customer_changes', 'customer_id') }}
+    {%- endif %}
 ),
 
-crosswalk as (
-    select * from {{ ref('stg_identity__crosswalk') }}
+identifiers as (
+    select * from {{ ref('stg_identity__identifiers') }}
+    where
+        not is_blocked
+        {%- if is_incremental() %}
+        and node_key in (select crosswalk.node_key from crosswalk)
+        {%- endif %}
 ),
 
 ids as (

@@ -1,22 +1,9 @@
-with orders as (
-    select * from {{ ref('purchases') }}
-),
-
-customers as (
+with customers as (
     select customer_id from {{ ref('golden_customers') }}
 ),
 
 summed as (
-    select
-        customer_id,
-        count(*) as order_count,
-        sum(net_revenue) as revenue,
-        min(ordered_at) as first_order_at,
-        max(ordered_at) as last_order_at,
-        count(distinct cast(ordered_at as date)) - 1 as frequency,
-        {{ first_by('channel', 'ordered_at desc, order_id') }} as last_order_channel
-    from orders
-    group by customer_id
+    select * from {{ ref('int_customer_purchases') }}
 )
 
 select

@@ -5,7 +5,7 @@
 #}
 {{ config(
     materialized='incremental',
-    incremental_strategy='merge',
+    incremental_strategy='delete+insert',
     unique_key=['customer_id', 'version'],
     on_schema_change='append_new_columns',
     full_refresh=false,
@@ -19,25 +19,35 @@
 {%- set known = adapter.get_columns_in_relation(this) | map(attribute='name') | list if is_incremental() else [] %}
 
 with golden as (
+    select * from {{ ref('golden_customers') }}
+),
+
+-- Compared are hashes alone; the attributes are fetched for what changed.
+hashed as (
     select
         customer_id,
-        {%- for name in carried %}
-        {{ name }},
-        {%- endfor %}
         {{ attributes_hash(golden_attributes()) }} as attributes_hash
-    from {{ ref('golden_customers') }}
+    from golden
 ),
 
 -- The version of each customer that began last, open or closed.
 latest as (
     {% if is_incremental() %}
-    select * from (
+    select
+        versions.customer_id,
+        versions.version,
+        versions.valid_from,
+        versions.valid_to,
+        versions.is_current,
+        versions.attributes_hash
+    from {{ this }} as versions
+    inner join (
         select
-            *,
-            row_number() over (partition by customer_id order by version desc) as from_newest
+            customer_id,
+            max(version) as version
         from {{ this }}
-    ) as versions
-    where from_newest = 1
+        group by customer_id
+    ) as newest on versions.customer_id = newest.customer_id and versions.version = newest.version
     {% else %}
     select
         cast(null as varchar) as customer_id,
@@ -53,15 +63,16 @@ latest as (
 -- What changed, at the moment `as_of`: a clock that went back changes nothing before the last change.
 changed as (
     select
-        golden.customer_id,
+        hashed.customer_id,
+        hashed.attributes_hash,
         coalesce(latest.version, 0) + 1 as version,
         case
             when latest.customer_id is null then {{ as_of() }}
             else greatest({{ as_of() }}, coalesce(latest.valid_to, latest.valid_from))
         end as changed_at
-    from golden
-    left join latest on golden.customer_id = latest.customer_id
-    where latest.customer_id is null or not latest.is_current or golden.attributes_hash <> latest.attributes_hash
+    from hashed
+    left join latest on hashed.customer_id = latest.customer_id
+    where latest.customer_id is null or not latest.is_current or hashed.attributes_hash <> latest.attributes_hash
 ),
 
 opened as (
@@ -76,7 +87,7 @@ opened as (
         {%- for name in carried %}
         golden.{{ name }},
         {%- endfor %}
-        golden.attributes_hash
+        changed.attributes_hash
     from golden
     inner join changed on golden.customer_id = changed.customer_id
 )
@@ -88,7 +99,7 @@ heirs as (
         ids.customer_id,
         golden.customer_id as heir_id
     from {{ ref('stg_identity__resolve_forward') }} as ids
-    left join golden on ids.current_customer_id = golden.customer_id
+    left join hashed as golden on ids.current_customer_id = golden.customer_id
 ),
 
 gone as (
@@ -97,7 +108,7 @@ gone as (
         heirs.heir_id,
         greatest({{ as_of() }}, latest.valid_from) as changed_at
     from latest
-    left join golden on latest.customer_id = golden.customer_id
+    left join hashed as golden on latest.customer_id = golden.customer_id
     left join heirs on latest.customer_id = heirs.customer_id
     where latest.is_current and golden.customer_id is null
 ),
@@ -112,10 +123,11 @@ closed as (
         case when changed.customer_id is null then 'merged' else 'changed' end as ended_by,
         gone.heir_id as merged_into,
         {%- for name in carried %}
-        {{ 'latest.' ~ name if name in known else 'null as ' ~ name }},
+        {{ 'versions.' ~ name if name in known else 'null as ' ~ name }},
         {%- endfor %}
         latest.attributes_hash
     from latest
+    inner join {{ this }} as versions on latest.customer_id = versions.customer_id and latest.version = versions.version
     left join changed on latest.customer_id = changed.customer_id
     left join gone on latest.customer_id = gone.customer_id
     where latest.is_current and (changed.customer_id is not null or gone.heir_id is not null)

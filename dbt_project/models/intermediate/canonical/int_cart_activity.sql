@@ -15,7 +15,8 @@ select
     unit_price,
     currency,
     source_system,
-    loaded_at
+    loaded_at,
+    load_id
 from events
 where
     cart_id is not null

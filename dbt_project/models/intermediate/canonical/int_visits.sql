@@ -10,6 +10,7 @@
     post_hook="{{ mark_as_read('int_event_changes') }}",
 ) }}
 -- depends_on: {{ ref('int_event_changes') }}
+-- noqa: disable=LT02
 with events as (
     select
         *,

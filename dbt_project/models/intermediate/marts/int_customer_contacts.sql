@@ -1,16 +1,36 @@
 {# Contacts with their customer, and what is known of their email and phone. All columns of contacts
    are handed on, so that a new one reaches golden_customers without a change here. #}
-with contacts as (
-    select * from {{ ref('contacts') }}
-    where not is_deleted
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    meta={'log': 'int_customer_changes'},
+    pre_hook="{{ delete_changed('int_customer_changes', 'customer_id') }}",
+    post_hook="{{ mark_as_read('int_customer_changes') }}",
+) }}
+-- depends_on: {{ ref('int_customer_changes') }}
+-- noqa: disable=LT02
+with crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+    {%- if is_incremental() %}
+    where {{ changed('int_customer_changes', 'customer_id') }}
+    {%- endif %}
 ),
 
-crosswalk as (
-    select * from {{ ref('stg_identity__crosswalk') }}
+contacts as (
+    select * from {{ ref('contacts') }}
+    where
+        not is_deleted
+        {%- if is_incremental() %}
+        and contact_key in (select crosswalk.node_key from crosswalk)
+        {%- endif %}
 ),
 
 identifiers as (
     select * from {{ ref('stg_identity__identifiers') }}
+    {%- if is_incremental() %}
+    where node_key in (select crosswalk.node_key from crosswalk)
+    {%- endif %}
 ),
 
 unreachable as (

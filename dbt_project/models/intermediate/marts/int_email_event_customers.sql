@@ -1,5 +1,7 @@
 {# Whose mail it was: everybody who gave the address that it went to. An address that identity blocked
-   (a placeholder, a shared mailbox) is nobody's. #}
+   (a placeholder, a shared mailbox) is nobody's. A table: three
+   audiences and customer_engagement ask for it. #}
+{{ config(materialized='table') }}
 with mails as (
     select * from {{ ref('email_events') }}
 ),

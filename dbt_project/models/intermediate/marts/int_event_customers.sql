@@ -4,8 +4,9 @@ with events as (
     select * from {{ ref('events') }}
 ),
 
-crosswalk as (
+visitors as (
     select * from {{ ref('stg_identity__crosswalk') }}
+    where node_key like 'anon:%'
 ),
 
 logins as (
@@ -18,7 +19,7 @@ shared_devices as (
 
 select
     events.event_id,
-    coalesce(logins.customer_id, shared_devices.customer_id, crosswalk.customer_id) as customer_id,
+    coalesce(logins.customer_id, shared_devices.customer_id, visitors.customer_id) as customer_id,
     events.event_name,
     events.event_type,
     events.event_at,
@@ -32,4 +33,4 @@ from events
 left join logins on lower(trim(events.user_id)) = logins.login_id
 left join shared_devices
     on events.anonymous_id = shared_devices.anonymous_id and {{ is_while('events.event_at', 'shared_devices') }}
-left join crosswalk on 'anon:' || events.anonymous_id = crosswalk.node_key
+left join visitors on 'anon:' || events.anonymous_id = visitors.node_key

@@ -1,4 +1,5 @@
-{# Whom a login belongs to. #}
+{# Whom a login belongs to. A table: whoever asks whose an event was asks for it. #}
+{{ config(materialized='table') }}
 select
     lower(identifiers.identifier_value) as login_id,
     min(crosswalk.customer_id) as customer_id

@@ -1,28 +1,25 @@
 {# Whose a device was when, where several people logged in on it. A table: it is small, and every audience
    that asks for events asks for it. #}
 {{ config(materialized='table') }}
-with events as (
-    select
-        *,
-        coalesce(session_id, event_id) as visit_id
-    from {{ ref('events') }}
+with parts as (
+    select * from {{ ref('int_visits') }}
     where anonymous_id is not null
 ),
 
 logins as (
     select
-        events.anonymous_id,
-        events.visit_id,
-        coalesce(owners.customer_id, lower(trim(events.user_id))) as person,
+        parts.anonymous_id,
+        parts.session_id,
+        coalesce(owners.customer_id, lower(trim(parts.user_id))) as person,
         min(owners.customer_id) as customer_id,
-        min(events.event_at) as logged_in_at
-    from events
-    left join {{ ref('int_login_customers') }} as owners on lower(trim(events.user_id)) = owners.login_id
-    where events.user_id is not null
+        min(parts.first_event_at) as logged_in_at
+    from parts
+    left join {{ ref('int_login_customers') }} as owners on lower(trim(parts.user_id)) = owners.login_id
+    where parts.user_id is not null
     group by
-        events.anonymous_id,
-        events.visit_id,
-        coalesce(owners.customer_id, lower(trim(events.user_id)))
+        parts.anonymous_id,
+        parts.session_id,
+        coalesce(owners.customer_id, lower(trim(parts.user_id)))
 ),
 
 shared as (
@@ -33,12 +30,12 @@ shared as (
 
 visits as (
     select
-        events.anonymous_id,
-        events.visit_id,
-        min(events.event_at) as started_at
-    from events
-    inner join shared on events.anonymous_id = shared.anonymous_id
-    group by events.anonymous_id, events.visit_id
+        parts.anonymous_id,
+        parts.session_id,
+        min(parts.first_event_at) as started_at
+    from parts
+    inner join shared on parts.anonymous_id = shared.anonymous_id
+    group by parts.anonymous_id, parts.session_id
 ),
 
 -- What happened earlier in a visit is of who logs in in it first.
@@ -49,12 +46,12 @@ beginnings as (
         logins.customer_id,
         case
             when row_number() over (
-                partition by logins.anonymous_id, logins.visit_id order by logins.logged_in_at, logins.person
+                partition by logins.anonymous_id, logins.session_id order by logins.logged_in_at, logins.person
             ) = 1 then visits.started_at
             else logins.logged_in_at
         end as valid_from
     from logins
-    inner join visits on logins.anonymous_id = visits.anonymous_id and logins.visit_id = visits.visit_id
+    inner join visits on logins.anonymous_id = visits.anonymous_id and logins.session_id = visits.session_id
 ),
 
 marked as (

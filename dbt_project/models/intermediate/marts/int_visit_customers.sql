@@ -32,12 +32,13 @@ shared_devices as (
     select * from {{ ref('int_shared_devices') }}
 ),
 
-crosswalk as (
+visitors as (
     select * from {{ ref('stg_identity__crosswalk') }}
+    where node_key like 'anon:%'
 )
 
 select
-    coalesce(logins.customer_id, shared_devices.customer_id, crosswalk.customer_id) as customer_id,
+    coalesce(logins.customer_id, shared_devices.customer_id, visitors.customer_id) as customer_id,
     visits.session_id,
     visits.channel,
     visits.device_type,
@@ -49,4 +50,4 @@ from visits
 left join logins on lower(trim(visits.user_id)) = logins.login_id
 left join shared_devices
     on visits.anonymous_id = shared_devices.anonymous_id and {{ is_while('visits.first_event_at', 'shared_devices') }}
-left join crosswalk on 'anon:' || visits.anonymous_id = crosswalk.node_key
+left join visitors on 'anon:' || visits.anonymous_id = visitors.node_key

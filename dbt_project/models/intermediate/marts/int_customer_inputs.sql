@@ -1,0 +1,60 @@
+{# Everything that figures of a customer are made of, up to `as_of`, a hash each: records and what excludes
+   their values, identifiers, visits, orders. Found by its results and not by its causes: whatever moved
+   an order or a visit to somebody else, it is there in other rows. #}
+{%- set of_identifiers = [
+    "'identifier'", 'identifiers.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
+    'first_seen_at', 'last_seen_at',
+] %}
+{%- set of_contacts = ["'contact'", 'unreachable.email is null'] + columns_of('contacts', 'contacts') + excluded_by_now('contacts') %}
+with crosswalk as (
+    select * from {{ ref('stg_identity__crosswalk') }}
+),
+
+identifiers as (
+    select * from {{ ref('stg_identity__identifiers') }}
+),
+
+contacts as (
+    select * from {{ ref('contacts') }}
+),
+
+unreachable as (
+    select * from {{ ref('int_unreachable_emails') }}
+),
+
+visits as (
+    select * from {{ ref('int_visit_customers') }}
+    where customer_id is not null
+),
+
+orders as (
+    select * from {{ ref('int_order_customers') }}
+)
+
+select
+    customer_id as changed_id,
+    {{ row_hash("'node', node_key") }} as row_hash
+from crosswalk
+union all
+select
+    crosswalk.customer_id as changed_id,
+    {{ row_hash(of_identifiers | join(', ')) }} as row_hash
+from identifiers
+inner join crosswalk on identifiers.node_key = crosswalk.node_key
+union all
+select
+    crosswalk.customer_id as changed_id,
+    {{ row_hash(of_contacts | join(', ')) }} as row_hash
+from contacts
+inner join crosswalk on contacts.contact_key = crosswalk.node_key
+left join unreachable on lower(trim(contacts.email)) = unreachable.email
+union all
+select
+    customer_id as changed_id,
+    {{ row_hash("'visit', session_id, channel, device_type, event_count, first_event_at, last_event_at, last_event_id") }} as row_hash
+from visits
+union all
+select
+    coalesce(customer_id, order_id) as changed_id,
+    {{ row_hash("'order', order_id, ordered_at, status, channel, source_system, cart_id, net_revenue") }} as row_hash
+from orders
