@@ -32,8 +32,8 @@ from reverse_etl.json_values import column_types
 from reverse_etl.sql_dialect import SqlDialect, Staged, Table
 
 BOOK = "mainstem_sync_batches"
-# PostgreSQL: a table of that name is there, by now
-IS_THERE = "42P07"
+# PostgreSQL: a table of that name, or its type, is there by now
+IS_THERE = frozenset({"42P07", "42710"})
 BOOK_COLUMNS = ("idempotency_key", "sync_name", "sync_run_id", "answers", "applied_at")
 MODES = frozenset({"mirror", "upsert", "add_only", "update_only", "replace", "events"})
 TABLE_KEYS = frozenset({"schema", "key_column", "create_table", "timeout_seconds"})
@@ -256,7 +256,7 @@ class SqlTable(SqlDialect):
             self.run(statement)
         except Exception as error:
             explained = self.explain(error, at_commit=False)
-            if isinstance(explained, RejectError) or getattr(explained, "code", "") == IS_THERE:
+            if isinstance(explained, RejectError) or getattr(explained, "code", "") in IS_THERE:
                 # no row is to blame: another sync makes the same table at the same moment
                 raise RetryError(
                     f"a table is being made by somebody else: {explained}",
