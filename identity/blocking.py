@@ -149,6 +149,21 @@ def skip_crowded(work: duckdb.DuckDBPyConnection, rules: Rules, limits: Mapping[
             )
 
 
+def pair_up(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Create profile_pairs(node_key_l, node_key_r), each once: profiles of two entities that share a
+    key. All rules have to ask for equal columns.
+    """
+    pairs = " union ".join(
+        f"""
+        select l.node_key as node_key_l, r.node_key as node_key_r
+        from profiles as l
+        join profiles as r on l.{left} = r.{right}
+        where l.node_key < r.node_key and {STRANGERS}"""
+        for left, right in (keys_of(i, columns) for i, columns in keyed_columns(rules).items())
+    )
+    work.execute(f"create or replace table profile_pairs as {pairs}")
+
+
 def create_crowded(work: duckdb.DuckDBPyConnection) -> None:
     """Create `crowded_keys`, empty: which key of which rule is skipped, and how many share it."""
     work.execute(

@@ -1,4 +1,4 @@
-"""Fuzzy evidence: Splink scores the pairs that its blocking rules propose.
+"""Fuzzy evidence: the model scores the pairs that blocking rules propose, as Splink scores them.
 
 Creates splink_edges(left_key, right_key, match_weight, probability, details: the JSON text of what
 each comparison added).
@@ -18,10 +18,12 @@ from identity.blocking import (
     build_keys,
     create_crowded,
     find_limits,
+    has_only_keys,
     keep_keys,
+    pair_up,
     skip_crowded,
 )
-from identity.pair_scores import score_pairs
+from identity.pair_scores import can_score, score_pairs
 from identity.quoting import quoted
 from identity.rules import Rules
 from identity.trained import Trained, frequency_tables, learn
@@ -48,21 +50,32 @@ def link_probably(
         return trained
     limits = trained.limits if trained is not None else find_limits(work, rules)
     skip_crowded(work, rules, limits)
+    with _quiet():
+        if trained is None:
+            trained = learn(work, train(work, rules, blocking_rules(rules)), limits)
+        if has_only_keys(rules) and can_score(rules):
+            pair_up(work, rules)
+            scores = score_pairs(work, rules, trained, "profile_pairs")
+        else:
+            scores = _predict(work, rules, trained)
+        _keep_edges(work, rules, trained, scores)
+    return trained
+
+
+def _predict(work: duckdb.DuckDBPyConnection, rules: Rules, trained: Trained) -> str:
+    """Let Splink find and score the pairs, for rules that ask for more than `score_pairs` knows."""
     from splink import DuckDBAPI, Linker
 
-    with _quiet():
-        conditions = blocking_rules(rules)
-        if trained is None:
-            trained = learn(work, train(work, rules, conditions), limits)
-        settings = trained.model.settings | {"blocking_rules_to_generate_predictions": conditions}
-        api = DuckDBAPI(work)
-        # the rules file is checked already; Splink takes half a second for it
-        linker = Linker(api.register("profiles"), settings, log_level=None, validate_settings=False)
-        for column, table in frequency_tables(work, trained).items():
-            linker.table_management.register_term_frequency_lookup(api.register(table), column)
-        predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
-        _keep_edges(work, rules, trained, quoted(predictions.physical_name))
-    return trained
+    settings = trained.model.settings | {
+        "blocking_rules_to_generate_predictions": blocking_rules(rules)
+    }
+    api = DuckDBAPI(work)
+    # the rules file is checked already; Splink takes half a second for it
+    linker = Linker(api.register("profiles"), settings, log_level=None, validate_settings=False)
+    for column, table in frequency_tables(work, trained).items():
+        linker.table_management.register_term_frequency_lookup(api.register(table), column)
+    predictions = linker.inference.predict(threshold_match_probability=rules.splink.floor)
+    return quoted(predictions.physical_name)
 
 
 def link_pairs(work: duckdb.DuckDBPyConnection, rules: Rules, trained: Trained, pairs: str) -> None:
