@@ -127,7 +127,9 @@ def _adjustment(level: Mapping[str, Any], trained: Trained) -> tuple[str, float]
     least = float(level.get("tf_minimum_u_value", 0.0))
     share = f"greatest({quoted(f'tf_{column}')}, {least!r}::double)"
     rarest = max(min(trained.rarest[str(column)], 1.0), least)
-    return f"{weight!r}::double * ({u!r}::double - log2({share}))", weight * (u - math.log2(rarest))
+    # of a term that has a share between that and one
+    most = max(weight * (u - math.log2(rarest)), weight * u)
+    return f"{weight!r}::double * ({u!r}::double - log2({share}))", most
 
 
 def _is_exact(level: Mapping[str, Any], column: str) -> bool:

@@ -23,7 +23,7 @@ class _Stake:
 
 
 def objection(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> str | None:
-    """Why the plan that was just made (the temporary table `plan`) should be looked at first.
+    """Why the plan that was just made (the temporary view `plan`) should be looked at first.
 
     Withdrawals of consent and customers deleted at their source are nobody's mistake here: they
     do not count, and are removed whatever is said.

@@ -25,7 +25,7 @@ OF_CUSTOMERS = {
 
 
 def plan_for(con: duckdb.DuckDBPyConnection, sync: Sync, published: Path, customer_id: str) -> None:
-    """Make the temporary table `plan` for one customer in a new ledger, `con`, in memory.
+    """Make the temporary view `plan` for one customer in a new ledger, `con`, in memory.
 
     Leaves there too: `former`, the ids that stand for the customer today; `keys`, their row keys;
     and in `sync_state` what the published ledger has of them. Raises plan.PlanError.

@@ -27,7 +27,7 @@ class Cut:
 
 
 def cuts(con: duckdb.DuckDBPyConnection, sync: Sync, capabilities: Capabilities) -> list[Cut]:
-    """How the rows of the temporary table `plan` that are to be sent are cut into batches.
+    """How the rows of the temporary view `plan` that are to be sent are cut into batches.
 
     Who must go, other removals and the rest are stages. A batch may have rows of several only where
     the destination takes operations in one request, in their order; it is then a stage of its own.

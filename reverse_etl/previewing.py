@@ -95,7 +95,7 @@ def preview(
 
 
 def counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows by kind of the temporary table `plan`."""
+    """Rows by kind of the temporary view `plan`."""
     rows = con.execute("SELECT kind, count(*) FROM plan GROUP BY kind ORDER BY kind").fetchall()
     return dict(rows)
 

@@ -22,7 +22,7 @@ def record_plan(
     field_types: Sequence[str] = (),
     mode: str | None = None,
 ) -> None:
-    """Turn the temporary table `plan` (see reverse_etl.plan) into the planned batches of this run.
+    """Turn the temporary view `plan` (see reverse_etl.plan) into the planned batches of this run.
 
     Batches planned earlier and never sent are dropped: what they said is out of date. `mode` is
     what the batches say of themselves, if it is not the sync's. The caller owns the transaction.

@@ -5,6 +5,7 @@ steps when a run ends, and when a ledger is opened that a killed process left be
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -138,7 +139,9 @@ def _settle_whole(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: lis
         _settle_step(con, sync_run_id, numbers)
         con.commit()
     except duckdb.Error:
-        con.rollback()
+        # a commit that failed has ended the transaction
+        with suppress(duckdb.TransactionException):
+            con.rollback()
         raise
 
 

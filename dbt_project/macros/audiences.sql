@@ -43,11 +43,12 @@ create table if not exists canonical.experiment_assignments (
         {% for key in selected_resources if key in graph.nodes and is_audience(graph.nodes[key]) %}
             {% do asked.append(key) %}
         {% endfor %}
-        {% if asked and load_relation(api.Relation.create(database=target.database, schema='identity', identifier='resolve_forward')) %}
-{{ copy_heirs() }}
--- Asking whether there is such a view has begun a transaction, which dbt would roll back.
-commit;
+        {% set view = "select 1 from information_schema.tables where table_catalog = '" ~ target.database ~ "'"
+            ~ " and table_schema = 'identity' and table_name = 'resolve_forward'" %}
+        {% if asked and run_query(view).rows %}
 begin transaction;
+{{ copy_heirs() }}
+commit;
         {% endif %}
     {% endif %}
 {% endmacro %}

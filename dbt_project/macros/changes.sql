@@ -116,7 +116,7 @@ from (
 group by source_system, load_key, loaded_on
 having count(*) = 1 or min(row_count) <> max(row_count) or min(ids) <> max(ids)
     {%- endset -%}
-    {%- set loads = run_query(query).columns[0].values() | unique | sort if execute else [] -%}
+    {%- set loads = run_query(query).columns[0].values() | unique(case_sensitive=true) | sort(case_sensitive=true) if execute else [] -%}
     {%- if not loads -%}
         false
     {%- elif loads | length > 200 -%}

@@ -63,7 +63,7 @@ class Shop:
                 sql = sql.replace(name, stored_table(table))
             con.execute(sql)
 
-    def build(self, as_of: str, *, merged: int = 0) -> None:
+    def build(self, as_of: str, *, merged: int | None = 0) -> None:
         """Take in what changed."""
         self.monkeypatch.setenv("MAINSTEM_AS_OF", f"{as_of} 00:00:00")
         builds.build(self.project, SIZE, merged=merged, only=self.followed)
@@ -167,7 +167,27 @@ def test_incremental_is_full(models: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert shop.query(deleted) != [(0,)]
     shop.compare()
 
+    # An id comes to lead to somebody whose records are as they were.
+    shop.execute(
+        """
+        insert into identity.history by name
+        select 'h' as history_id, 'merge' as event, 'cus_before' as from_customer_id,
+            min(customer_id) as to_customer_id, timestamp '2026-06-20' as changed_at
+        from marts.golden_customers
+        """
+    )
+    shop.build("2026-06-20", merged=None)
+    led_to = "select count(*) from marts.customer_identifiers where identifier_value = 'cus_before'"
+    assert shop.query(led_to) == [(1,)]
+    shop.compare()
+
     # Nothing changed: nothing is logged.
-    shop.build("2026-06-20")
+    batches = """
+        select (select max(batch) from intermediate.int_customer_changes),
+            (select max(batch) from intermediate.int_cart_changes)
+        """
+    before = shop.query(batches)
+    shop.build("2026-06-20", merged=None)
     for log in ("event", "order", "contact"):
         assert shop.query(f"select count(*) from intermediate.int_{log}_changes") == [(0,)]
+    assert shop.query(batches) == before

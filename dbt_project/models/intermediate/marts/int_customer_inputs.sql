@@ -1,5 +1,5 @@
 {# Everything that figures of a customer are made of, up to `as_of`, a hash each: records and what excludes
-   their values, identifiers, visits, orders. Found by its results and not by its causes: whatever moved
+   their values, identifiers, ids that lead to them, visits, orders. Found by its results and not by its causes: whatever moved
    an order or a visit to somebody else, it is there in other rows. #}
 {%- set of_identifiers = [
     "'identifier'", 'identifiers.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
@@ -29,6 +29,11 @@ visits as (
 
 orders as (
     select * from {{ ref('int_order_customers') }}
+),
+
+ids as (
+    select * from {{ ref('stg_identity__resolve_forward') }}
+    where current_customer_id <> customer_id
 )
 
 select
@@ -58,3 +63,8 @@ select
     coalesce(customer_id, order_id) as changed_id,
     {{ row_hash("'order', order_id, ordered_at, status, channel, source_system, cart_id, net_revenue") }} as row_hash
 from orders
+union all
+select
+    current_customer_id as changed_id,
+    {{ row_hash("'id', customer_id") }} as row_hash
+from ids
