@@ -69,11 +69,11 @@ class _Compared:
     read for it, and of these `terms` have a frequency.
     """
 
-    def __init__(self, index: int, comparison: Mapping[str, Any], trained: Trained) -> None:
-        levels, name = known_levels(dict(comparison)), comparison["output_column_name"]
+    def __init__(self, index: int, comparison: dict[str, Any], trained: Trained) -> None:
+        levels, name = known_levels(comparison), comparison["output_column_name"]
         self.place = f"g{index}"
-        self.level = level_case(dict(comparison))
-        self.columns = sorted(columns_of(dict(comparison)))
+        self.level = level_case(comparison)
+        self.columns = sorted(columns_of(comparison))
         self.terms = [c for x in levels if (c := x.get("tf_adjustment_column")) is not None]
         plain = [math.log2(x["m_probability"] / x["u_probability"]) for x in levels]
         added = [_adjustment(x, trained) for x in levels]

@@ -27,14 +27,10 @@ def note(con: duckdb.DuckDBPyConnection, load: Load, header: tuple[str, ...]) ->
         "and list_contains(?::varchar[], column_name)",
         [*place, known],
     )
-    keys = (
-        con.execute(
-            f"select distinct unnest(json_keys(_extra)) from {stored} "
-            f"where {mine} and _extra is not null"
-        ).fetchall()
-        if load.keeps_extra
-        else []
-    )
+    keys = con.execute(
+        f"select distinct unnest(json_keys({load.extra})) from {stored} "
+        f"where {mine} and {load.extra} is not null"
+    ).fetchall()
     names = sorted({*header, *(key for (key,) in keys)})
     before = con.execute(
         "select column_name from ops.drift where source = ? and table_name = ?", place

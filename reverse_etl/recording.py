@@ -92,7 +92,8 @@ def _insert_batches(
             unnest($stages)::INTEGER AS stage""",
         {name: bound[name] for name in ("keys", "firsts", "rows", "stages")},
     )
-    for place in con.execute("FROM plan_places ORDER BY before").fetchall():
+    places = "SELECT class, slice, rows, before, raised FROM plan_places ORDER BY before"
+    for place in con.execute(places).fetchall():
         _insert_rows(con, run, offset, *place)
     con.execute(
         """
