@@ -26,17 +26,19 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def digest(path: Path, also: Callable[[memoryview], None] | None = None) -> tuple[str, int]:
-    """BLAKE3 of the file's bytes as they are, and their number; `also` is shown every block.
+    """BLAKE3 of the file's bytes as they are, and their number.
 
-    In a third of SHA-256's time, which for NDJSON was a tenth of the whole load.
+    `also` is shown every block behind the three bytes before it; before the first are blanks. In a
+    third of SHA-256's time, which for NDJSON was a tenth of the whole load.
     """
     hash_ = blake3()
-    buffer = memoryview(bytearray(DIGESTED_BYTES))
+    window = memoryview(bytearray(b"   " + bytes(DIGESTED_BYTES)))
     with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            hash_.update(buffer[:size])
+        while size := file.readinto(window[3:]):
+            hash_.update(window[3 : size + 3])
             if also:
-                also(buffer[:size])
+                also(window[: size + 3])
+            window[:3] = bytes(window[size : size + 3])
     return hash_.hexdigest(), path.stat().st_size
 
 

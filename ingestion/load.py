@@ -151,15 +151,17 @@ def _load_new(
 
 
 def _read(con: duckdb.DuckDBPyConnection, task: Task) -> tuple[LedgerEntry, tuple[str, ...]]:
-    """Read the file in a transaction; once more in full, where the quick way overlooked something,
-    and once more, with one kind of line end, if it has several."""
+    """Read the file in a transaction; once more in a slower way, where a quick one overlooked
+    something, and once more, with one kind of line end, if it has several."""
     place = (con, task.label.table, task.label.types, task.path, task.workspace)
     try:
         reading = readers.reading(*place)
-        try:
-            return _commit(con, task, reading)
-        except shortcut.OverlookedError:
-            return _commit(con, task, replace(reading, quick=None))
+        while reading.quick:
+            try:
+                return _commit(con, task, reading)
+            except shortcut.OverlookedError:
+                reading = replace(reading, quick=reading.quick.slower)
+        return _commit(con, task, reading)
     except duckdb.InvalidInputException as error:
         if "state machine" not in str(error):
             raise
@@ -209,8 +211,8 @@ def _bring_in(
     inserted = rows.insert(con, label, reading, target)
     if reading.quick:
         mine = f"from {target} where {label.mine}"
-        counted = task.found().keys if reading.path.samefile(task.path) else None
-        shortcut.verify(con, reading.quick, reading.path, label.types, mine, counted)
+        found = task.found() if reading.path.samefile(task.path) else None
+        shortcut.verify(con, reading.quick, reading.path, label.types, mine, found)
     con.execute("set preserve_insertion_order = true")  # the quarantine counts rows
     misfit = f"from {target} where {label.mine} and _occurrence is null"
     misfits = con.execute(f"select count(*) {misfit}").fetchall()[0][0]

@@ -113,7 +113,7 @@ def insert(con: duckdb.DuckDBPyConnection, load: Load, reading: Reading, target:
     bad = " or ".join(condition for condition, _, _ in misfits(load))
     values = ", ".join(f"c{i}" for i in range(len(load.types)))
     if reading.quick:
-        reading = replace(reading, relation=reading.quick.relation)
+        reading = replace(reading, relation=reading.quick.relation, values=reading.quick.values)
     sql = f"""
         insert into {target} ({load.columns})
         select {values}, case when not coalesce({bad}, false) then 1 end,

@@ -54,8 +54,9 @@ def reading(
         )"""
     quick = None
     if form.type == "ndjson" and len(groups) == 1:
-        texts = _texts(table, types, {name: quoted(name) for name in kinds})
-        quick = shortcut.quick(con, records, kinds, texts, path, packed)
+        names = {name: quoted(name) for name in kinds}
+        wanted = shortcut.Wanted(table, types, kinds, _texts(table, types, names))
+        quick = shortcut.quick(con, records, wanted, path, packed)
     return Reading(relation, path, packed, quick=quick, is_open=True)
 
 

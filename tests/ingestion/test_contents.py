@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ingestion import contents, file_text, rows
 
 LONG_AGO = 10**18
-BYTES = st.lists(st.sampled_from([*b'":n \t\\!ul\x00\xff'])).map(bytes)
+BYTES = st.lists(st.sampled_from([*b'":n \t\\!ul-059.,\x00\xff'])).map(bytes)
 NULLS = (b'(?=":nu)', b'(?=": n)', b"(?= :nu)", b"(?= : n)")
 
 
@@ -27,12 +28,31 @@ def test_keys_are_counted_alike_wherever_the_blocks_of_a_file_end(content, size)
         path = Path(folder) / "x"
         path.write_bytes(content)
         found = contents.read(path, count=True)
+    assert (found.content_hash, found.size) == (blake3(content).hexdigest(), len(content))
+    keys = list(re.finditer(rb"(?<=[\x00-\x22]):(?=(..))", b" " + content, re.DOTALL))
+    assert found.keys == len(keys)
+    plain = sum(b"-" <= key[1][:1] <= b"9" for key in keys)
+    spaced = sum(key[1][:1] == b" " and b"-" <= key[1][1:] <= b"9" for key in keys)
+    assert found.numbers in (plain, spaced)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_numbers_are_counted_as_the_file_writes_them(tmp_path, separators):
+    record = {"a": 1, "b": "2", "c": -3.5, "d": True, "e": None, "f": "x:4"}
+    path = tmp_path / "x.ndjson"
+    path.write_text((json.dumps(record, separators=separators) + "\n") * 3)
+    found = contents.read(path, count=True)
+    assert found.numbers == 6
+
+
+@settings(deadline=None)
+@given(BYTES, st.integers(1, 9))
+def test_nulls_are_counted_alike_wherever_the_blocks_of_a_file_end(content, size):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_text, "DIGESTED_BYTES", size)
+        path = Path(folder) / "x"
+        path.write_bytes(content)
         nulls = contents.null_keys(path)
-    assert found == contents.Contents(
-        blake3(content).hexdigest(),
-        len(content),
-        len(re.findall(rb"(?<=[\x00-\x22]):", b" " + content)),
-    )
     assert nulls == sum(len(re.findall(pattern, content)) for pattern in NULLS)
 
 

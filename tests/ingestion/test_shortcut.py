@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingestion import ledger, load
+from ingestion import casts, ledger, load
 from ingestion.readers import documents, shortcut
 from ingestion.sources import Arrival, Column, Format, Ingest, SourceTable
 
@@ -155,9 +155,9 @@ LINES = st.lists(
 )
 
 
-def everything(content: str) -> list[Any]:
+def everything(content: str, kinds: dict[str, str] = COLUMNS) -> list[Any]:
     """All that a load leaves behind, in a warehouse of its own."""
-    columns = tuple(Column(name, kind) for name, kind in COLUMNS.items())
+    columns = tuple(Column(name, kind) for name, kind in kinds.items())
     ingest = Ingest("files", "x", Format("ndjson"))
     table = SourceTable("s", "t", "raw_s", Path("x.yml"), 1, columns, ingest)
     with duckdb.connect() as con, tempfile.TemporaryDirectory() as folder:
@@ -184,6 +184,88 @@ def test_the_quick_way_and_the_full_one_leave_the_same_behind(lines):
         quick = everything(content)
         patch.setattr(documents.shortcut, "quick", lambda *_: None)
         assert everything(content) == quick
+
+
+NUMBERS = {
+    "id": "bigint",
+    "small": "tinyint",
+    "paid": "decimal(9,2)",
+    "ratio": "double",
+    "name": "varchar",
+    "member": "boolean",
+    "at": "timestamp",
+    "day": "date",
+}
+PROVEN = '{"id":1,"small":2,"paid":3.25,"ratio":0.1,"name":"Ada","member":true}'
+LIKE_NUMBERS = st.one_of(
+    st.sampled_from(
+        ["1", "-1", "1.0", "1.5", "1e2", "0.001", "9007199254740993", "1e15", "99999999.99", "-0.0"]
+    ),
+    st.sampled_from(
+        ["128", "20260101", "1.005", "123456789012345678901", "true", "false", "null", "[]", "{}"]
+    ),
+    st.sampled_from(
+        ['"1"', '"1_0"', '" 1"', '"true"', '"x"', '""', '"2026-01-02"', '"2026-01-02 03:04:05"']
+    ),
+    st.sampled_from(['"5-5"', '":1"', r'"\":1"']),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.dictionaries(st.sampled_from([*NUMBERS]), LIKE_NUMBERS, max_size=4), max_size=3),
+    SEPARATORS,
+)
+def test_what_is_read_as_a_number_is_what_its_text_says(lines, separators):
+    comma, colon = separators
+    written = [
+        "{" + comma.join(f'"{name}"{colon}{value}' for name, value in line.items()) + "}"
+        for line in lines
+    ]
+    content = "\n".join([PROVEN.replace(":", colon), *written]) + "\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortcut, "_FIRST_LINES", 1)
+        quick = everything(content, NUMBERS)
+        patch.setattr(documents.shortcut, "quick", lambda *_: None)
+        assert everything(content, NUMBERS) == quick
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([], ["whole"]),
+        (['{"id":2,"paid":-3.5,"name":"Bo","at":"2026-01-02 03:04:05"}'], ["whole"]),
+        (['{"id":2,"name":null,"paid":null}'], ["whole"]),
+        (['{"id":3,"paid":true}'], ["overlooked", "every line", "whole"]),
+        (['{"id":2,"paid":"3.50"}'], ["overlooked", "whole"]),
+        (['{"id":2,"paid":3.505}'], ["overlooked", "every line", "whole"]),
+        (['{"id":9007199254740993}'], ["overlooked", "whole"]),
+        # as many numbers as there should be, but one of them is a text's
+        (['{"id":"2","name":7}'], ["overlooked", "whole"]),
+        (['{"id":2,"new":1}'], ["overlooked", "every line", "overlooked"]),
+    ],
+)
+@pytest.mark.parametrize("colon", [":", ": "])
+def test_numbers_are_read_as_such_where_nothing_else_can_have_become_one(
+    project, asked, lines, says, colon
+):
+    table = project.declare({"format": {"type": "ndjson"}}, NUMBERS)
+    text = "\n".join([PROVEN] * 3_000 + lines) + "\n"
+    project.drop("people.ndjson", text.replace('":', f'"{colon}'))
+    (result,) = project.load(table)
+    assert (result.rows_read, asked) == (3_000 + len(lines), says)
+    wrong = [line for line in lines if "3.505" in line or "true" in line]
+    assert result.rows_quarantined == len(wrong)
+
+
+def test_a_number_is_no_moment():
+    """Why numbers are told from texts without a look at columns of moments."""
+    with duckdb.connect() as con:
+        for kind in ("date", "timestamp", "timestamptz"):
+            for text in ("1", "-1", "20260101", "2026.01", "1e5", "1.5e-3", "20260101120000"):
+                value = casts.cast("x", Column("x", kind), kind.upper())
+                found = con.execute(f"select {value} from (select ? as x)", [text]).fetchall()
+                assert found == [(None,)], (kind, text)
 
 
 @pytest.mark.parametrize("quick", [True, False])
