@@ -31,7 +31,7 @@ def is_number(duckdb_type: str) -> bool:
 
 def _is_decimal(duckdb_type: str) -> bool:
     found = _DECIMAL.fullmatch(duckdb_type)
-    return bool(found) and int(found[2]) <= _EXACT_DIGITS
+    return found is not None and int(found[2]) <= _EXACT_DIGITS
 
 
 def can_be_told(table: SourceTable, types: Mapping[str, str]) -> bool:
