@@ -35,9 +35,9 @@ create table if not exists canonical.experiment_assignments (
     {% endif %}
 {% endmacro %}
 
-{# Which id each id leads to today, looked up once for all audiences of an invocation (identity has it as
-   a view, which walks through every merge there ever was): the project's on-run-start as well. #}
-{% macro look_up_heirs() %}
+{# Which ids lead elsewhere today, or to nobody, looked up once for all audiences of an invocation (identity
+   has it as a view, which walks through every merge there ever was): the project's on-run-start as well. #}
+{% macro look_up_moved_ids() %}
     {% if execute %}
         {% set asked = [] %}
         {% for key in selected_resources if key in graph.nodes and is_audience(graph.nodes[key]) %}
@@ -47,15 +47,16 @@ create table if not exists canonical.experiment_assignments (
             ~ " and table_schema = 'identity' and table_name = 'resolve_forward'" %}
         {% if asked and run_query(view).rows %}
 begin transaction;
-{{ copy_heirs() }}
+{{ copy_moved_ids() }}
 commit;
         {% endif %}
     {% endif %}
 {% endmacro %}
 
-{% macro copy_heirs() %}
+{% macro copy_moved_ids() %}
 create schema if not exists intermediate;
-create or replace table intermediate.resolve_forward as select * from identity.resolve_forward;
+create or replace table intermediate.moved_ids as
+select * from identity.resolve_forward where current_customer_id is distinct from customer_id;
 {% endmacro %}
 
 {# The same by itself, for a run that has nothing to build. #}
@@ -185,15 +186,21 @@ today as (
 ),
 
 -- each former member, and the id that they go by today (null: no record of them is left)
-former as (
+led as (
     select
         before.customer_id,
         before.entered_at,
-        forward.current_customer_id,
-        today.customer_id is not null as is_selected
+        case when moved.customer_id is null then before.customer_id else moved.current_customer_id end as current_customer_id
     from before
-    left join intermediate.resolve_forward as forward on before.customer_id = forward.customer_id
-    left join today on forward.current_customer_id = today.customer_id
+    left join intermediate.moved_ids as moved on before.customer_id = moved.customer_id
+),
+
+former as (
+    select
+        led.*,
+        today.customer_id is not null as is_selected
+    from led
+    left join today on led.current_customer_id = today.customer_id
 ),
 
 new_splits as (

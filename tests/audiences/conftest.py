@@ -106,7 +106,7 @@ class Books:
             self.con.executemany(
                 "insert into audiences.aud_a values (?)", [(one,) for one in selected]
             )
-        self.con.execute(self._render("copy_heirs"))
+        self.con.execute(self._render("copy_moved_ids"))
         self.con.begin()
         self.con.execute(self._render("book_membership"))
         self.con.execute("delete from audiences.definitions")

@@ -24,7 +24,7 @@ class Company:
         self.models.project.begin()
         nodes = self.models.project.manifest["nodes"]
         declared = nodes["model.mainstem.golden_customers"]["columns"].values()
-        columns = {"customer_id": "varchar"}
+        columns = {"customer_id": "varchar", "attributes_hash": "varchar"}
         for column in declared:
             if "survivorship" in column["config"]["meta"]:
                 columns |= {
@@ -32,7 +32,12 @@ class Company:
                     f"{column['name']}_source": "varchar",
                 }
         rows = [
-            {"customer_id": key, **values, **{f"{name}_source": "shop" for name in values}}
+            {
+                "customer_id": key,
+                **values,
+                **{f"{name}_source": "shop" for name in values},
+                "attributes_hash": repr(sorted(values.items())),
+            }
             for key, values in customers.items()
         ]
         self.models.table("marts.golden_customers", columns, rows)

@@ -3,6 +3,7 @@ with carts as (
     where status = 'abandoned'
 ),
 
+-- A cart once for each of its customers.
 cart_customers as (
     select distinct
         cart_id,
@@ -17,7 +18,7 @@ customers as (
 
 select
     customers.customer_id,
-    count(distinct carts.cart_id) as abandoned_carts,
+    count(*) as abandoned_carts,
     {{ first_by('carts.cart_id', 'carts.last_activity_at desc, carts.cart_id') }} as cart_id,
     {{ first_by('carts.cart_value', 'carts.last_activity_at desc, carts.cart_id') }} as cart_value,
     {{ first_by('carts.currency', 'carts.last_activity_at desc, carts.cart_id') }} as currency,

@@ -93,16 +93,23 @@ golden as (
         {{- survivors() }}
     from contacts
     group by customer_id
+),
+
+attributed as (
+    select
+        golden.customer_id,
+        {{- survivor_columns('golden') }}
+        summed.source_count,
+        summed.contact_count,
+        seen.node_count,
+        coalesce(least(seen.first_seen_at, summed.first_seen_at), summed.first_seen_at) as first_seen_at,
+        coalesce(greatest(seen.last_seen_at, summed.last_seen_at), summed.last_seen_at) as last_seen_at
+    from golden
+    inner join summed on golden.customer_id = summed.customer_id
+    inner join seen on golden.customer_id = seen.customer_id
 )
 
 select
-    golden.customer_id,
-    {{- survivor_columns('golden') }}
-    summed.source_count,
-    summed.contact_count,
-    seen.node_count,
-    coalesce(least(seen.first_seen_at, summed.first_seen_at), summed.first_seen_at) as first_seen_at,
-    coalesce(greatest(seen.last_seen_at, summed.last_seen_at), summed.last_seen_at) as last_seen_at
-from golden
-inner join summed on golden.customer_id = summed.customer_id
-inner join seen on golden.customer_id = seen.customer_id
+    *,
+    {{ attributes_hash(golden_attributes()) }} as attributes_hash
+from attributed

@@ -26,28 +26,33 @@ with golden as (
 hashed as (
     select
         customer_id,
-        {{ attributes_hash(golden_attributes()) }} as attributes_hash
+        attributes_hash
     from golden
 ),
 
--- The version of each customer that began last, open or closed.
+-- The version of each customer that began last: the one that is open, or else the last to be closed.
+{%- set of_version = ['customer_id', 'version', 'valid_from', 'valid_to', 'is_current', 'attributes_hash'] %}
 latest as (
     {% if is_incremental() %}
     select
-        versions.customer_id,
-        versions.version,
-        versions.valid_from,
-        versions.valid_to,
-        versions.is_current,
-        versions.attributes_hash
-    from {{ this }} as versions
+        {{ of_version | join(',\n        ') }}
+    from {{ this }}
+    where is_current
+    union all
+    select
+        {%- for name in of_version %}
+        closed.{{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ this }} as closed
     inner join (
         select
             customer_id,
             max(version) as version
         from {{ this }}
+        where not is_current
         group by customer_id
-    ) as newest on versions.customer_id = newest.customer_id and versions.version = newest.version
+    ) as newest on closed.customer_id = newest.customer_id and closed.version = newest.version
+    where closed.customer_id not in (select customer_id from {{ this }} where is_current)
     {% else %}
     select
         cast(null as varchar) as customer_id,

@@ -2,7 +2,7 @@
    their values, identifiers, ids that lead to them, visits, orders. Found by its results and not by its causes: whatever moved
    an order or a visit to somebody else, it is there in other rows. #}
 {%- set of_identifiers = [
-    "'identifier'", 'identifiers.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
+    "'node'", 'crosswalk.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
     'first_seen_at', 'last_seen_at',
 ] %}
 {%- set of_contacts = ["'contact'", 'unreachable.email is null'] + columns_of('contacts', 'contacts') + excluded_by_now('contacts') %}
@@ -37,15 +37,10 @@ ids as (
 )
 
 select
-    customer_id as changed_id,
-    {{ row_hash("'node', node_key") }} as row_hash
-from crosswalk
-union all
-select
     crosswalk.customer_id as changed_id,
     {{ row_hash(of_identifiers | join(', ')) }} as row_hash
-from identifiers
-inner join crosswalk on identifiers.node_key = crosswalk.node_key
+from crosswalk
+left join identifiers on crosswalk.node_key = identifiers.node_key
 union all
 select
     crosswalk.customer_id as changed_id,

@@ -6,6 +6,14 @@ with parts as (
     where anonymous_id is not null
 ),
 
+-- Few devices saw more than one login: whose they were is asked for those alone.
+doubtful as (
+    select anonymous_id from parts
+    where user_id is not null
+    group by anonymous_id
+    having min(user_id) <> max(user_id)
+),
+
 logins as (
     select
         parts.anonymous_id,
@@ -14,6 +22,7 @@ logins as (
         min(owners.customer_id) as customer_id,
         min(parts.first_event_at) as logged_in_at
     from parts
+    inner join doubtful on parts.anonymous_id = doubtful.anonymous_id
     left join {{ ref('int_login_customers') }} as owners on lower(trim(parts.user_id)) = owners.login_id
     where parts.user_id is not null
     group by
