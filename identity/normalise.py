@@ -100,14 +100,14 @@ def build_people(
         ),
         suffixed as (
             select
-                *,
-                (select min(means) from name_suffixes where word = last_all[-1]
-                    and len(last_all) > 1) as last_suffix,
-                (select min(means) from name_suffixes where word = first_all[-1]
-                    and len(first_all) > 1) as first_suffix,
-                (select min(means) from name_suffixes
-                    where word = fold_name(name_suffix)) as given_suffix
+                words.*, of_last.means as last_suffix, of_first.means as first_suffix,
+                of_given.means as given_suffix
             from words
+            left join name_suffixes as of_last
+                on of_last.word = case when len(last_all) > 1 then last_all[-1] end
+            left join name_suffixes as of_first
+                on of_first.word = case when len(first_all) > 1 then first_all[-1] end
+            left join name_suffixes as of_given on of_given.word = fold_name(name_suffix)
         ),
         bare as (
             select
@@ -264,9 +264,15 @@ def _load_names(work: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         """,
         [list(short_forms), list(full_forms)],
     )
-    work.execute("create or replace table name_suffixes (word varchar, means varchar)")
-    work.executemany(
-        "insert into name_suffixes values (?, ?)", [list(p) for p in rules.names.suffixes]
+    words, means = zip(*rules.names.suffixes, strict=True) if rules.names.suffixes else ((), ())
+    work.execute(
+        """
+        create or replace table name_suffixes as
+        select word, min(means) as means
+        from (select unnest($1::varchar[]) as word, unnest($2::varchar[]) as means)
+        group by word
+        """,
+        [list(words), list(means)],
     )
 
 
