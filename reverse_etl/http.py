@@ -5,6 +5,7 @@ breaks, a 429 or a 500 means is said here, once.
 """
 
 import json
+import ssl
 import threading
 import time
 from abc import abstractmethod
@@ -36,6 +37,8 @@ LONGEST_ANSWER = 64_000_000
 OF_TRAVEL = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 # what every HTTP destination takes beside its own keys; base_url is for regions and for tests
 COMMON_KEYS = frozenset({"timeout_seconds", "base_url"})
+# for addresses without TLS: reading the authorities that are trusted takes longer than many a sync
+_TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class HttpDestination(Destination):
         # what is in the environment (a proxy, ~/.netrc) must not decide where rows go, nor a redirect
         self._client = httpx.Client(
             timeout=self._timeout,
+            verify=self._base.startswith("https:") or _TRUSTS_NOBODY,
             follow_redirects=False,
             trust_env=False,
             limits=httpx.Limits(max_connections=max(4, self.capabilities.parallel)),

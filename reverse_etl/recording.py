@@ -1,6 +1,7 @@
 """A plan becomes the planned batches of a run, and what it notes without sending anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import duckdb
@@ -9,6 +10,19 @@ from reverse_etl import packing, settling
 from reverse_etl.declarations import Sync
 from reverse_etl.destination import Capabilities
 from reverse_etl.ledger import OpenRun, digest
+from reverse_etl.room import MANY_ROWS
+
+
+@contextmanager
+def in_log_alone(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """While a plan is recorded: unless its rows are many, they are written to the log and not to
+    their table too, from which they are gone when the run ends."""
+    ((rows,),) = con.execute("SELECT coalesce(sum(rows), 0) FROM plan_places").fetchall()
+    con.execute(f"SET enable_optimistic_write = {rows > MANY_ROWS}")
+    try:
+        yield
+    finally:
+        con.execute("RESET enable_optimistic_write")
 
 
 def record_plan(

@@ -3,8 +3,13 @@
 import importlib
 import inspect
 import pkgutil
+import sys
 
 from reverse_etl.destination import Destination
+
+# httpx imports its command line with itself, and with that rich and pygments, where they are
+# installed: that takes longer than all the rest of it
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 def names() -> tuple[str, ...]:
