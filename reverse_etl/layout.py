@@ -2,6 +2,8 @@
 
 import duckdb
 
+from reverse_etl import catalog
+
 # the tables that are projected into the warehouse: one home for their columns
 TABLES = {
     "sync_runs": {
@@ -141,17 +143,13 @@ def lay_out(con: duckdb.DuckDBPyConnection) -> None:
     for table, names in UNPACKED.items():
         for name in names:
             wanted[table][name] += " USING COMPRESSION uncompressed"
-    there: dict[str, set[str]] = {}
-    for table, column in con.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
-    ).fetchall():
-        there.setdefault(table, set()).add(column)
-    keyed = con.execute(
-        "SELECT DISTINCT table_name FROM duckdb_constraints() "
-        "WHERE constraint_type = 'PRIMARY KEY' ORDER BY ALL"
-    ).fetchall()
+    found = {table: catalog.columns(con, table) for table in (*wanted, "dead_letters")}
+    there = {table: set(columns) for table, columns in found.items() if columns}
+    keyed = sorted(
+        table for table in there if any(column.is_key for column in found[table].values())
+    )
     con.begin()
-    for (table,) in keyed:
+    for table in keyed:
         con.execute(f"CREATE TABLE without_key ({ddl(wanted[table])})")
         con.execute(f"INSERT INTO without_key BY NAME FROM {table}")
         con.execute(f"DROP TABLE {table}")

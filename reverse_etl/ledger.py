@@ -50,10 +50,12 @@ class OpenRun:
 
 def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     """The ledger, open to write, made or brought to today's layout. Raises LedgerBusyError."""
+    settings = dict(SETTINGS)
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    # what does not fit into memory is put beside the ledger
-    con = duckdb.connect(config={**SETTINGS, "temp_directory": f"{path}.tmp"})
+        # what does not fit into memory is put beside the ledger
+        settings["temp_directory"] = f"{path}.tmp"
+    con = duckdb.connect(config=settings)
     try:
         con.execute(f"ATTACH {quoting.text(str(path))} AS {LEDGER} (ROW_GROUP_SIZE {ROW_GROUP})")
     except duckdb.IOException as error:
