@@ -235,10 +235,12 @@ wanted AS (
 
 
 def leavers_sql(
-    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool
+    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool, any_held: bool
 ) -> str:
     """The statement that makes the temporary table `leavers`: who is held, is wanted no more and has
-    to go, and why. What became of a customer who was merged is asked of whom they became."""
+    to go, and why. What became of a customer who was merged is asked of whom they became.
+
+    Where nobody is held (`any_held`) DuckDB sees that nobody leaves, and reads nothing."""
     keys = (
         f"SELECT {_given_key(sync, columns)} AS row_key FROM {_source_join(sync)}"
         if not any_shared
@@ -250,7 +252,7 @@ def leavers_sql(
 CREATE OR REPLACE TEMP TABLE leavers AS
 WITH RECURSIVE gone AS MATERIALIZED (
     SELECT k.* FROM sync_state k ANTI JOIN ({keys}) w ON w.row_key = k.row_key
-    WHERE k.sync_name = $name AND k.is_held AND {sync.mode != "events"}
+    WHERE k.sync_name = $name AND k.is_held AND {any_held and sync.mode != "events"}
 ),
 merges AS (
     SELECT from_customer_id, to_customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'

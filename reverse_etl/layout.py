@@ -59,7 +59,7 @@ TABLES = {
 # columns of the tables above that stay in the ledger: a hash a field, to send only what changed
 HIDDEN = {"sync_state": {"field_hashes": "MAP(VARCHAR, UBIGINT)"}}
 # differ in every row: packing them takes longer than sending them, and saves half of their room
-UNPACKED = {"sync_state": ("row_key", "customer_id", "payload_hash")}
+UNPACKED = {"sync_state": ("row_key", "customer_id", "payload_hash"), "sync_log": ("row_key",)}
 INTERNAL = {
     "planned_rows": {
         "sync_run_id": "VARCHAR",

@@ -133,7 +133,14 @@ def _write(
     con.execute(f"SET threads = {1 if slices == 1 else THREADS_FOR_MANY}")
     run(difference.shared_keys_sql(sync, columns))
     ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
-    run(difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared))
+    ((any_held,),) = con.execute(
+        "SELECT count(*) > 0 FROM sync_state WHERE sync_name = ? AND is_held", [sync.name]
+    ).fetchall()
+    run(
+        difference.leavers_sql(
+            sync, capabilities, columns, any_shared=any_shared, any_held=any_held
+        )
+    )
     for number in range(slices):
         rows_of_slice = difference.plan_sql(
             sync,

@@ -246,16 +246,24 @@ def _note_unsent(
           AND plan.kind = 'unchanged' AND plan.is_news""",
         {"name": sync.name},
     )
-    con.execute(
-        """
-        DELETE FROM sync_state
-        WHERE sync_name = $name AND status IN ('rejected', 'parked') AND NOT is_held
-          AND row_key NOT IN (SELECT row_key FROM plan
-                              WHERE kind IN ('add', 'update', 'invalid', 'parked'))
-          AND row_key NOT IN (SELECT row_key FROM sync_log WHERE sync_run_id = $run
-                              AND status = 'rejected')""",
-        {"name": sync.name, "run": run.sync_run_id},
-    )
+    _forget_refused(con, sync, run)
+
+
+def _forget_refused(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun) -> None:
+    """Forget who was refused, is not held, and is wanted no more."""
+    refused = "sync_name = $name AND status IN ('rejected', 'parked') AND NOT is_held"
+    bound = {"name": sync.name}
+    # the plan is not looked through for nobody
+    if con.execute(f"SELECT 1 FROM sync_state WHERE {refused} LIMIT 1", bound).fetchall():
+        con.execute(
+            f"""
+            DELETE FROM sync_state WHERE {refused}
+              AND row_key NOT IN (SELECT row_key FROM plan
+                                  WHERE kind IN ('add', 'update', 'invalid', 'parked'))
+              AND row_key NOT IN (SELECT row_key FROM sync_log WHERE sync_run_id = $run
+                                  AND status = 'rejected')""",
+            bound | {"run": run.sync_run_id},
+        )
 
 
 def forget_planned(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
