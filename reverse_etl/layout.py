@@ -143,7 +143,9 @@ def lay_out(con: duckdb.DuckDBPyConnection) -> None:
     for table, names in UNPACKED.items():
         for name in names:
             wanted[table][name] += " USING COMPRESSION uncompressed"
-    found = {table: catalog.columns(con, table) for table in (*wanted, "dead_letters")}
+    # all of it is made in one transaction, so without the first there is none
+    asked = (*wanted, "dead_letters") if catalog.columns(con, "sync_runs") else ()
+    found = {table: catalog.columns(con, table) for table in asked}
     there = {table: set(columns) for table, columns in found.items() if columns}
     keyed = sorted(
         table for table in there if any(column.is_key for column in found[table].values())

@@ -81,8 +81,12 @@ def read_batches(
 
 
 def _lines(rows: Sequence[tuple[str, str | None, bool]]) -> Lines:
-    texts, remote_ids, are_new = zip(*rows, strict=True) if rows else ((), (), ())
-    return Lines(texts, remote_ids, are_new)
+    # zip(*rows) would make an iterator a row
+    return Lines(
+        [text for text, _, _ in rows],
+        [remote_id for _, remote_id, _ in rows],
+        [is_new for _, _, is_new in rows],
+    )
 
 
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
