@@ -50,12 +50,11 @@ class OpenRun:
 
 def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
     """The ledger, open to write, made or brought to today's layout. Raises LedgerBusyError."""
-    settings = dict(SETTINGS)
+    con = duckdb.connect(config=dict(SETTINGS))
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # what does not fit into memory is put beside the ledger
-        settings["temp_directory"] = f"{path}.tmp"
-    con = duckdb.connect(config=settings)
+        con.execute(f"SET temp_directory = {quoting.text(f'{path}.tmp')}")
     try:
         con.execute(f"ATTACH {quoting.text(str(path))} AS {LEDGER} (ROW_GROUP_SIZE {ROW_GROUP})")
     except duckdb.IOException as error:

@@ -322,11 +322,11 @@ def close_run(
     addresses: Mapping[str, str],
     at: datetime,
 ) -> None:
-    """End a run. Rows still in flight become `unknown`; payloads that nobody needs are deleted.
+    """End a run that was settled. Rows still in flight become `unknown`; payloads that nobody needs are
+    deleted.
 
     Of rows that were planned and not sent their keys stay, so that the run can be finished later.
     """
-    settle(con)
     con.begin()
     in_flight = con.execute(
         "SELECT batch_number FROM sync_batches WHERE sync_run_id = ? AND status = 'sent'",
