@@ -1,5 +1,6 @@
 """One file a destination type, found by scanning this folder: a new one is one new file."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -17,6 +18,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+@functools.cache
 def find(name: str) -> type[Destination]:
     """The destination class in `<name>.py`; KeyError if there is no such file."""
     if name not in names():
