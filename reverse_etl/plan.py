@@ -27,7 +27,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import catalog, destinations, difference, quoting
+from reverse_etl import catalog, destinations, difference, leavers, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
 from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED, Slice
 from reverse_etl.ledger import OpenRun
@@ -136,11 +136,7 @@ def _write(
     ((any_held,),) = con.execute(
         "SELECT count(*) > 0 FROM sync_state WHERE sync_name = ? AND is_held", [sync.name]
     ).fetchall()
-    run(
-        difference.leavers_sql(
-            sync, capabilities, columns, any_shared=any_shared, any_held=any_held
-        )
-    )
+    run(leavers.leavers_sql(sync, capabilities, columns, any_shared=any_shared, any_held=any_held))
     for number in range(slices):
         rows_of_slice = difference.plan_sql(
             sync,
