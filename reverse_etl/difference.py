@@ -53,7 +53,7 @@ def source_table(sync: Sync) -> str:
     return quoting.name(PUBLISHED, sync.audience_schema, sync.audience_table)
 
 
-def _source_join(sync: Sync, part: Slice = WHOLE) -> str:
+def source_join(sync: Sync, part: Slice = WHOLE) -> str:
     golden = GOLDEN_TABLE
     if part.of > 1:
         # both sides are cut, so that neither is whole in memory
@@ -62,7 +62,7 @@ def _source_join(sync: Sync, part: Slice = WHOLE) -> str:
     LEFT JOIN {golden} g ON g.customer_id = a.customer_id"""
 
 
-def _given_key(sync: Sync, columns: Columns) -> str:
+def given_key(sync: Sync, columns: Columns) -> str:
     return f"nullif({columns.source(sync.row_key)[0]}::VARCHAR, '')"
 
 
@@ -70,7 +70,7 @@ def shared_keys_sql(sync: Sync, columns: Columns) -> str:
     """The temporary table of row keys that several rows of the source have, or that are missing."""
     return f"""
 CREATE OR REPLACE TEMP TABLE shared_keys AS
-SELECT {_given_key(sync, columns)} AS given_key FROM {_source_join(sync)}
+SELECT {given_key(sync, columns)} AS given_key FROM {source_join(sync)}
 GROUP BY ALL HAVING count(*) > 1 OR given_key IS NULL"""
 
 
@@ -97,8 +97,8 @@ def plan_sql(
     known_here = part.holds("row_key") if is_own_key else "true"
     sent_kinds = "('add', 'update'" + (", 'unchanged')" if sync.mode == "replace" else ")")
     return f"""
-WITH {_members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
-{_wanted_sql(any_shared, part)},
+WITH {members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
+{wanted_sql(any_shared, part)},
 hashed AS (
     SELECT w.*, sha256(payload)[:32] AS payload_hash,
         {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
@@ -172,7 +172,7 @@ _NOT_ANSWERED = """LEFT JOIN (
                 AND c.payload_hash IS NOT DISTINCT FROM c.known_hash), false)"""
 
 
-def _members_sql(
+def members_sql(
     sync: Sync,
     capabilities: Capabilities,
     columns: Columns,
@@ -189,25 +189,25 @@ def _members_sql(
         return f"""
     SELECT
         a.customer_id::VARCHAR AS customer_id,
-        {_given_key(sync, columns)} AS given_key,
+        {given_key(sync, columns)} AS given_key,
         {payload.payload_sql(sync.fields, columns)} AS payload,
         {payload.parts_sql(sync.fields, columns) if by_field else "NULL::VARCHAR[]"} AS parts,
         {payload.missing_sql(sync, capabilities, columns)} AS missing,
         coalesce(a.customer_id IN ({granted}), false) AS is_granted,
         coalesce(a.customer_id IN ({HELD_OUT}), false) AS is_held_out
-    FROM {_source_join(sync, part)}
+    FROM {source_join(sync, part)}
     WHERE {part.holds("a.customer_id") if part.of > 1 else "true"} AND {condition}"""
 
     if not any_shared:
         return f"members AS ({members(part, 'true')})"
-    key = _given_key(sync, columns)
+    key = given_key(sync, columns)
     alone = f"{key} IS NOT NULL AND {key} NOT IN (FROM shared_keys WHERE given_key IS NOT NULL)"
     sharing = f"({key} IS NULL OR {key} IN (FROM shared_keys))"
     return f"""members AS ({members(part, alone)}),
 sharing AS ({members(WHOLE, sharing)})"""
 
 
-def _wanted_sql(any_shared: bool, part: Slice = WHOLE) -> str:
+def wanted_sql(any_shared: bool, part: Slice = WHOLE) -> str:
     """Who should be there, one row a row key: of several with one key, one may have it."""
     alone = "SELECT given_key AS row_key, * EXCLUDE (given_key) FROM members"
     if not any_shared or part.number > 0:
@@ -232,56 +232,6 @@ wanted AS (
         is_granted, is_held_out
     FROM sharers
 )"""
-
-
-def leavers_sql(
-    sync: Sync, capabilities: Capabilities, columns: Columns, *, any_shared: bool
-) -> str:
-    """The statement that makes the temporary table `leavers`: who is held, is wanted no more and has
-    to go, and why. What became of a customer who was merged is asked of whom they became."""
-    keys = (
-        f"SELECT {_given_key(sync, columns)} AS row_key FROM {_source_join(sync)}"
-        if not any_shared
-        else f"WITH {_members_sql(sync, capabilities, columns, any_shared=True)}, {_wanted_sql(True)} "
-        "SELECT row_key FROM wanted"
-    )
-    leaves = "true" if sync.mode in LEAVING_MODES else "false"
-    return f"""
-CREATE OR REPLACE TEMP TABLE leavers AS
-WITH RECURSIVE gone AS MATERIALIZED (
-    SELECT k.* FROM sync_state k ANTI JOIN ({keys}) w ON w.row_key = k.row_key
-    WHERE k.sync_name = $name AND k.is_held AND {sync.mode != "events"}
-),
-merges AS (
-    SELECT from_customer_id, to_customer_id FROM {HISTORY_TABLE} WHERE event = 'merge'
-),
-onward AS (
-    SELECT from_customer_id AS customer_id, to_customer_id
-    FROM merges WHERE from_customer_id IN (SELECT customer_id FROM gone)
-    UNION
-    SELECT o.customer_id, m.to_customer_id
-    FROM onward o JOIN merges m ON m.from_customer_id = o.to_customer_id
-),
-granted AS MATERIALIZED (
-    SELECT customer_id FROM ({GRANTED})
-    WHERE customer_id IN (SELECT customer_id FROM gone UNION ALL SELECT to_customer_id FROM onward)
-),
-survivors AS (
-    SELECT customer_id, bool_or(to_customer_id IN (FROM granted)) AS is_granted
-    FROM onward GROUP BY ALL
-),
-there AS (
-    SELECT customer_id FROM {GOLDEN_TABLE} WHERE customer_id IN (SELECT customer_id FROM gone)
-),
-told AS (
-    SELECT g.*, coalesce(g.customer_id IN (FROM granted), false) AS is_granted,
-        CASE WHEN s.is_granted THEN 'merged'
-             WHEN g.customer_id IN (FROM granted) THEN 'left_audience'
-             WHEN s.customer_id IS NULL AND g.customer_id NOT IN (FROM there) THEN 'deleted'
-             ELSE 'no_consent' END AS reason
-    FROM gone g LEFT JOIN survivors s ON s.customer_id = g.customer_id
-)
-SELECT * FROM told WHERE NOT is_granted OR {leaves}"""
 
 
 def _kind_sql(sync: Sync, full: bool) -> str:

@@ -221,18 +221,19 @@ def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_block
     mode = "mirror" if is_blocked and sync.mode == "replace" else sync.mode
     if is_blocked and not capabilities.removal:
         plan.keep_nothing(con)
-    con.begin()
-    recording.record_plan(
-        con,
-        sync,
-        opened,
-        shift.run_id,
-        shift.clock(),
-        capabilities=capabilities,
-        field_types=basis.field_types,
-        mode=mode,
-    )
-    con.commit()
+    with recording.in_log_alone(con):
+        con.begin()
+        recording.record_plan(
+            con,
+            sync,
+            opened,
+            shift.run_id,
+            shift.clock(),
+            capabilities=capabilities,
+            field_types=basis.field_types,
+            mode=mode,
+        )
+        con.commit()
 
 
 def _deliver(

@@ -49,8 +49,6 @@ def objection(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> str |
 
 def nothing_known(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> str | None:
     """Why not even removals can be trusted: a table without a row says that nobody consented."""
-    if _stake(con, sync).held <= FEW_ROWS:
-        return None
     empty = [
         name
         for name, rows in (
@@ -59,7 +57,9 @@ def nothing_known(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis) -> s
         )
         if rows == 0
     ]
-    return f"{' and '.join(empty)} in the published file has no row" if empty else None
+    if not empty or _stake(con, sync).held <= FEW_ROWS:
+        return None
+    return f"{' and '.join(empty)} in the published file has no row"
 
 
 def remember_shape(con: duckdb.DuckDBPyConnection, sync: Sync, basis: Basis, at: datetime) -> None:

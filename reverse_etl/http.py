@@ -6,13 +6,13 @@ breaks, a 429 or a 500 means is said here, once.
 
 import json
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+import httpcore
 import httpx
 
 from reverse_etl.destination import (
@@ -27,6 +27,7 @@ from reverse_etl.destination import (
     RowAnswer,
     StopError,
 )
+from reverse_etl.exchange import Exchanges
 from reverse_etl.pacing import Pace, asked_to_wait
 
 CONNECT_SECONDS = 10.0
@@ -36,6 +37,13 @@ LONGEST_ANSWER = 64_000_000
 OF_TRAVEL = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 # what every HTTP destination takes beside its own keys; base_url is for regions and for tests
 COMMON_KEYS = frozenset({"timeout_seconds", "base_url"})
+# what every request says of its sender
+STANDARD_HEADERS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+    "User-Agent": "mainstem",
+}
 
 
 @dataclass(frozen=True)
@@ -80,24 +88,17 @@ class HttpDestination(Destination):
             if not connection.get(key, "").strip():
                 raise StopError(f"connection.{key} is empty", code=f"no_{key}")
         try:
-            seconds = float(connection.get("timeout_seconds") or ANSWER_SECONDS)
+            self._seconds = float(connection.get("timeout_seconds") or ANSWER_SECONDS)
         except ValueError as error:
             raise StopError(
                 "connection.timeout_seconds is not a number", code="bad_timeout"
             ) from error
-        self._timeout = httpx.Timeout(
-            seconds, connect=min(seconds, CONNECT_SECONDS), pool=seconds * 4
-        )
         self._pace = Pace(self.capabilities.rate)
         self._renewing = threading.Lock()
 
     def __enter__(self) -> Self:
-        # what is in the environment (a proxy, ~/.netrc) must not decide where rows go, nor a redirect
-        self._client = httpx.Client(
-            timeout=self._timeout,
-            follow_redirects=False,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=max(4, self.capabilities.parallel)),
+        self._exchanges = Exchanges(
+            connections=max(4, self.capabilities.parallel), is_tls=self._base.startswith("https:")
         )
         return self
 
@@ -107,7 +108,7 @@ class HttpDestination(Destination):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._client.close()
+        self._exchanges.close()
 
     @abstractmethod
     def calls(self, batch: Batch) -> Sequence[Call]:
@@ -188,58 +189,64 @@ class HttpDestination(Destination):
 
     def _once(self, call: Call, login: Mapping[str, str]) -> httpx.Response:
         self._pace.wait()
-        # httpx quotes the address in its messages, and an address may hold a token
+        # messages of httpx and httpcore quote the address, and an address may hold a token
         try:
-            with self._client.stream(
+            request = httpx.Request(
                 call.method,
                 self.address(call),
                 content=call.content or None,
-                headers={**login, **(call.headers if call.content else {})},
+                headers={**STANDARD_HEADERS, **login, **(call.headers if call.content else {})},
+            )
+            if request.url.userinfo:
+                # a login in the address
+                login_of = httpx.BasicAuth(request.url.username, request.url.password)
+                next(login_of.sync_auth_flow(request))
+            with self._exchanges.open(
+                request,
+                seconds=self._seconds,
+                connect_seconds=min(self._seconds, CONNECT_SECONDS),
             ) as response:
-                return self._whole(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+                return _whole(response)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout):
             raise RetryError(
                 f"the address in connection.{self.address_key} cannot be reached",
                 code="unreachable",
                 maybe_applied=False,
             ) from None
-        except httpx.TimeoutException:
+        except httpcore.TimeoutException:
             raise RetryError(
-                f"no answer within {self._timeout.read:g} s (connection.timeout_seconds)",
+                f"no answer within {self._seconds:g} s (connection.timeout_seconds)",
                 code="timeout",
                 maybe_applied=True,
             ) from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        except (httpx.InvalidURL, httpcore.UnsupportedProtocol):
             raise StopError(
                 f"connection.{self.address_key} is not a usable address", code="bad_url"
             ) from None
-        except httpx.HTTPError as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpx.DecodingError) as error:
             raise RetryError(
                 f"the connection broke ({type(error).__name__})",
                 code="connection_lost",
                 maybe_applied=True,
             ) from None
 
-    def _whole(self, response: httpx.Response) -> httpx.Response:
-        """The answer with its body, which may be neither endless nor of any length."""
-        ends_at = time.monotonic() + (self._timeout.read or ANSWER_SECONDS)
-        parts, length = [], 0
-        for part in response.iter_bytes():
-            parts.append(part)
-            length += len(part)
-            if length > LONGEST_ANSWER:
-                raise RetryError(
-                    f"the answer is longer than {LONGEST_ANSWER // 1_000_000} MB",
-                    code="answer_too_long",
-                    maybe_applied=True,
-                )
-            # a timeout of the client is one of each read, so an answer that drips has none
-            if time.monotonic() > ends_at:
-                raise httpx.ReadTimeout("", request=response.request)
-        kept = [(name, value) for name, value in response.headers.items() if name not in OF_TRAVEL]
-        return httpx.Response(
-            response.status_code, headers=kept, content=b"".join(parts), request=response.request
-        )
+
+def _whole(response: httpx.Response) -> httpx.Response:
+    """The answer with its body, which may not be of any length."""
+    parts, length = [], 0
+    for part in response.iter_bytes():
+        parts.append(part)
+        length += len(part)
+        if length > LONGEST_ANSWER:
+            raise RetryError(
+                f"the answer is longer than {LONGEST_ANSWER // 1_000_000} MB",
+                code="answer_too_long",
+                maybe_applied=True,
+            )
+    kept = [(name, value) for name, value in response.headers.items() if name not in OF_TRAVEL]
+    return httpx.Response(
+        response.status_code, headers=kept, content=b"".join(parts), request=response.request
+    )
 
 
 def trouble_of(

@@ -2,6 +2,8 @@
 
 import duckdb
 
+from reverse_etl import catalog
+
 # the tables that are projected into the warehouse: one home for their columns
 TABLES = {
     "sync_runs": {
@@ -57,7 +59,7 @@ TABLES = {
 # columns of the tables above that stay in the ledger: a hash a field, to send only what changed
 HIDDEN = {"sync_state": {"field_hashes": "MAP(VARCHAR, UBIGINT)"}}
 # differ in every row: packing them takes longer than sending them, and saves half of their room
-UNPACKED = {"sync_state": ("row_key", "customer_id", "payload_hash")}
+UNPACKED = {"sync_state": ("row_key", "customer_id", "payload_hash"), "sync_log": ("row_key",)}
 INTERNAL = {
     "planned_rows": {
         "sync_run_id": "VARCHAR",
@@ -141,17 +143,15 @@ def lay_out(con: duckdb.DuckDBPyConnection) -> None:
     for table, names in UNPACKED.items():
         for name in names:
             wanted[table][name] += " USING COMPRESSION uncompressed"
-    there: dict[str, set[str]] = {}
-    for table, column in con.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal"
-    ).fetchall():
-        there.setdefault(table, set()).add(column)
-    keyed = con.execute(
-        "SELECT DISTINCT table_name FROM duckdb_constraints() "
-        "WHERE constraint_type = 'PRIMARY KEY' ORDER BY ALL"
-    ).fetchall()
+    # all of it is made in one transaction, so without the first there is none
+    asked = (*wanted, "dead_letters") if catalog.columns(con, "sync_runs") else ()
+    found = {table: catalog.columns(con, table) for table in asked}
+    there = {table: set(columns) for table, columns in found.items() if columns}
+    keyed = sorted(
+        table for table in there if any(column.is_key for column in found[table].values())
+    )
     con.begin()
-    for (table,) in keyed:
+    for table in keyed:
         con.execute(f"CREATE TABLE without_key ({ddl(wanted[table])})")
         con.execute(f"INSERT INTO without_key BY NAME FROM {table}")
         con.execute(f"DROP TABLE {table}")

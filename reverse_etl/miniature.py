@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import plan, quoting
+from reverse_etl import catalog, plan, quoting
 from reverse_etl.declarations import Sync
 from reverse_etl.difference import GOLDEN_TABLE, PUBLISHED, source_table
 
@@ -69,12 +69,8 @@ def _concern(con: duckdb.DuckDBPyConnection, sync: Sync, customer_id: str) -> No
 def _keys_sql(con: duckdb.DuckDBPyConnection, sync: Sync) -> tuple[str, str]:
     """The row key as SQL, and what it is selected from: the audience `a`, and golden_customers `g`
     where the audience has no such column."""
-    has_key = con.execute(
-        """
-        SELECT 1 FROM duckdb_columns() WHERE database_name = ? AND schema_name = ?
-        AND table_name = ? AND column_name = ?""",
-        [PUBLISHED, sync.audience_schema, sync.audience_table, sync.row_key],
-    ).fetchall()
+    audience = (PUBLISHED, sync.audience_schema, sync.audience_table)
+    has_key = sync.row_key in catalog.columns(con, *audience)
     members = f"{source_table(sync)} a"
     if not has_key:
         members += f" LEFT JOIN {GOLDEN_TABLE} g USING (customer_id)"

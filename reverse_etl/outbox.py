@@ -46,7 +46,7 @@ def read_batches(
             coalesce(place, batch_number), coalesce(of_places, batch_number),
             coalesce(total_rows, row_count), coalesce(field_types, [])
         FROM sync_batches
-        WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
+        WHERE sync_run_id = $run AND list_contains($numbers::INTEGER[], batch_number)
         ORDER BY batch_number""",
         bound | {"mode": sync.mode},
     ).fetchall()
@@ -55,7 +55,7 @@ def read_batches(
         SELECT {lines.LINE_SQL}, remote_id, coalesce(is_new, kind = 'add')
         FROM planned_rows
         WHERE sync_run_id = $run AND batch_number BETWEEN $first AND $last
-          AND batch_number IN (SELECT unnest($numbers::INTEGER[]))
+          AND list_contains($numbers::INTEGER[], batch_number)
         ORDER BY batch_number, position""",
         # the bounds let whole row groups be skipped
         bound | {"first": min(numbers), "last": max(numbers)},
@@ -81,8 +81,12 @@ def read_batches(
 
 
 def _lines(rows: Sequence[tuple[str, str | None, bool]]) -> Lines:
-    texts, remote_ids, are_new = zip(*rows, strict=True) if rows else ((), (), ())
-    return Lines(texts, remote_ids, are_new)
+    # zip(*rows) would make an iterator a row
+    return Lines(
+        [text for text, _, _ in rows],
+        [remote_id for _, remote_id, _ in rows],
+        [is_new for _, _, is_new in rows],
+    )
 
 
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
@@ -97,7 +101,7 @@ def mark_sent(
     con.execute(
         "UPDATE sync_batches SET status = 'sent', attempts = attempts + 1, "
         "sent_at = coalesce(sent_at, ?) "
-        "WHERE sync_run_id = ? AND batch_number IN (SELECT unnest(?::INTEGER[]))",
+        "WHERE sync_run_id = ? AND list_contains(?::INTEGER[], batch_number)",
         [at, run.sync_run_id, list(numbers)],
     )
 
@@ -106,7 +110,7 @@ def mark_unsent(con: duckdb.DuckDBPyConnection, run: OpenRun, numbers: Sequence[
     """Say that batches certainly did not arrive."""
     con.execute(
         "UPDATE sync_batches SET status = 'planned', sent_at = NULL "
-        "WHERE sync_run_id = ? AND batch_number IN (SELECT unnest(?::INTEGER[]))",
+        "WHERE sync_run_id = ? AND list_contains(?::INTEGER[], batch_number)",
         [run.sync_run_id, list(numbers)],
     )
 

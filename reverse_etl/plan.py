@@ -27,7 +27,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl import destinations, difference, quoting
+from reverse_etl import catalog, destinations, difference, leavers, quoting
 from reverse_etl.declarations import GOLDEN, Sync, nearest
 from reverse_etl.difference import GOLDEN_TABLE, GRANTED, HELD_OUT, PUBLISHED, Slice
 from reverse_etl.ledger import OpenRun
@@ -133,7 +133,10 @@ def _write(
     con.execute(f"SET threads = {1 if slices == 1 else THREADS_FOR_MANY}")
     run(difference.shared_keys_sql(sync, columns))
     ((any_shared,),) = con.execute("SELECT count(*) > 0 FROM shared_keys").fetchall()
-    run(difference.leavers_sql(sync, capabilities, columns, any_shared=any_shared))
+    ((any_held,),) = con.execute(
+        "SELECT count(*) > 0 FROM sync_state WHERE sync_name = ? AND is_held", [sync.name]
+    ).fetchall()
+    run(leavers.leavers_sql(sync, capabilities, columns, any_shared=any_shared, any_held=any_held))
     for number in range(slices):
         rows_of_slice = difference.plan_sql(
             sync,
@@ -269,21 +272,16 @@ def no_longer_allowed(
 
 def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The columns at hand; raises PlanError for a relation or a column that is not there."""
-    rows = con.execute(
-        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = ? ORDER BY ALL",
-        [PUBLISHED],
-    ).fetchall()
-    relations: dict[tuple[str, str], dict[str, str]] = {}
-    for schema, table, column, data_type in rows:
-        relations.setdefault((schema, table), {})[column] = data_type
     audience = (sync.audience_schema, sync.audience_table)
+    relations: dict[tuple[str, str], dict[str, str]] = {}
     for relation in (audience, *NEEDED):
-        if relation not in relations:
+        found = catalog.columns(con, PUBLISHED, *relation)
+        if not found:
             raise PlanError(
                 f"{sync.path}: exposure {sync.name}: {'.'.join(relation)} is not in the published "
                 "file: run `mainstem run` and look at what failed before publishing"
             )
+        relations[relation] = {name: column.data_type for name, column in found.items()}
     columns = Columns(relations[audience], relations["marts", GOLDEN])
     known = columns.audience.keys() | columns.golden.keys()
     for column in (sync.row_key, *(column for _, column in sync.fields)):

@@ -1,6 +1,7 @@
 """A plan becomes the planned batches of a run, and what it notes without sending anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import duckdb
@@ -9,6 +10,19 @@ from reverse_etl import packing, settling
 from reverse_etl.declarations import Sync
 from reverse_etl.destination import Capabilities
 from reverse_etl.ledger import OpenRun, digest
+from reverse_etl.room import MANY_ROWS
+
+
+@contextmanager
+def in_log_alone(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """While a plan is recorded: unless its rows are many, they are written to the log and not to
+    their table too, from which they are gone when the run ends."""
+    ((rows,),) = con.execute("SELECT coalesce(sum(rows), 0) FROM plan_places").fetchall()
+    con.execute(f"SET enable_optimistic_write = {rows > MANY_ROWS}")
+    try:
+        yield
+    finally:
+        con.execute("RESET enable_optimistic_write")
 
 
 def record_plan(
@@ -232,16 +246,24 @@ def _note_unsent(
           AND plan.kind = 'unchanged' AND plan.is_news""",
         {"name": sync.name},
     )
-    con.execute(
-        """
-        DELETE FROM sync_state
-        WHERE sync_name = $name AND status IN ('rejected', 'parked') AND NOT is_held
-          AND row_key NOT IN (SELECT row_key FROM plan
-                              WHERE kind IN ('add', 'update', 'invalid', 'parked'))
-          AND row_key NOT IN (SELECT row_key FROM sync_log WHERE sync_run_id = $run
-                              AND status = 'rejected')""",
-        {"name": sync.name, "run": run.sync_run_id},
-    )
+    _forget_refused(con, sync, run)
+
+
+def _forget_refused(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun) -> None:
+    """Forget who was refused, is not held, and is wanted no more."""
+    refused = "sync_name = $name AND status IN ('rejected', 'parked') AND NOT is_held"
+    bound = {"name": sync.name}
+    # the plan is not looked through for nobody
+    if con.execute(f"SELECT 1 FROM sync_state WHERE {refused} LIMIT 1", bound).fetchall():
+        con.execute(
+            f"""
+            DELETE FROM sync_state WHERE {refused}
+              AND row_key NOT IN (SELECT row_key FROM plan
+                                  WHERE kind IN ('add', 'update', 'invalid', 'parked'))
+              AND row_key NOT IN (SELECT row_key FROM sync_log WHERE sync_run_id = $run
+                                  AND status = 'rejected')""",
+            bound | {"run": run.sync_run_id},
+        )
 
 
 def forget_planned(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:

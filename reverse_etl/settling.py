@@ -173,7 +173,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
                 ON a.sync_run_id = $run AND a.batch_number = b.batch_number
                 AND a.row_key = p.row_key
             LEFT JOIN sync_state s ON s.sync_name = r.sync_name AND s.row_key = p.row_key
-            WHERE p.sync_run_id = $run AND b.batch_number IN (SELECT unnest($numbers::INTEGER[]))
+            WHERE p.sync_run_id = $run AND list_contains($numbers::INTEGER[], b.batch_number)
               -- the bounds let whole row groups be skipped
               AND p.batch_number BETWEEN $first AND $last
         )
@@ -226,7 +226,7 @@ def _settle_step(con: duckdb.DuckDBPyConnection, sync_run_id: str, numbers: list
         FROM (SELECT coalesce(sum(requests), 0) AS requests,
                 coalesce(sum(bytes_sent), 0) AS bytes_sent
               FROM sync_batches
-              WHERE sync_run_id = $run AND batch_number IN (SELECT unnest($numbers::INTEGER[]))) b,
+              WHERE sync_run_id = $run AND list_contains($numbers::INTEGER[], batch_number)) b,
              (SELECT count(*) AS everyone, count(*) FILTER (is_not_there) AS not_there,
                 count(last_error_code) FILTER (NOT is_not_there) AS rejected,
                 count(*) FILTER (kind = 'add' AND last_error_code IS NULL) AS added,
@@ -322,11 +322,11 @@ def close_run(
     addresses: Mapping[str, str],
     at: datetime,
 ) -> None:
-    """End a run. Rows still in flight become `unknown`; payloads that nobody needs are deleted.
+    """End a run that was settled. Rows still in flight become `unknown`; payloads that nobody needs are
+    deleted.
 
     Of rows that were planned and not sent their keys stay, so that the run can be finished later.
     """
-    settle(con)
     con.begin()
     in_flight = con.execute(
         "SELECT batch_number FROM sync_batches WHERE sync_run_id = ? AND status = 'sent'",

@@ -1,10 +1,16 @@
 """One file a destination type, found by scanning this folder: a new one is one new file."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 
 from reverse_etl.destination import Destination
+
+# httpx imports its command line with itself, and with that rich and pygments, where they are
+# installed: that takes longer than all the rest of it
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 def names() -> tuple[str, ...]:
@@ -12,6 +18,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+@functools.cache
 def find(name: str) -> type[Destination]:
     """The destination class in `<name>.py`; KeyError if there is no such file."""
     if name not in names():

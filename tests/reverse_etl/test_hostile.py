@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -175,6 +176,30 @@ def test_an_answer_that_never_ends_is_given_up(
     result = run(run.sync(batch_rows=10))
     assert time.monotonic() - begun < 5
     assert (result.status, result.rows_added) == ("succeeded", 10)
+
+
+def test_headers_that_drip_are_given_up(run: Runner, ten: Warehouse, hostile: Hostile) -> None:
+    """Each read has its byte in time; the answer as a whole has not."""
+    run.env["SECONDS"] = "0.5"
+    drip: list[Part] = [b"HTTP/1.1 200 OK\r\n"]
+    drip += [part for n in range(40) for part in (f"X-{n}: x\r\n".encode(), 0.2)]
+    hostile.behaviour = lambda r: drip if r.number == 0 else answer(200)
+    begun = time.monotonic()
+    result = run(run.sync(batch_rows=10))
+    assert time.monotonic() - begun < 5
+    assert (result.status, result.rows_added, result.requests) == ("succeeded", 10, 2)
+
+
+def test_a_login_in_the_address_is_sent_and_not_told(
+    run: Runner, ten: Warehouse, hostile: Hostile
+) -> None:
+    run.env["URL"] = hostile.url.replace("://", "://me:p%40rol@")
+    hostile.behaviour = lambda _: answer(403)
+    result = run()
+    token = base64.b64encode(b"me:p@rol").decode()
+    assert hostile.requests[0].headers["authorization"] == f"Basic {token}"
+    told = str(result) + str(run.rows("FROM sync_runs"))
+    assert not [hidden for hidden in ("p%40rol", "p@rol", token) if hidden in told]
 
 
 def test_an_answer_without_measure_is_not_read_to_its_end(

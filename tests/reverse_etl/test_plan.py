@@ -152,6 +152,7 @@ def test_incremental_equals_full(
                 refs = outbox.batches(con, opened, "planned")
                 answers = [settling.Booking(ref.number, 200, {}) for ref in refs]
                 settling.book(con, opened.sync_run_id, answers, at)
+                settling.settle(con)
                 settling.close_run(con, opened.sync_run_id, status="succeeded", addresses={}, at=at)
         with duckdb.connect(str(home / "ledger.duckdb")) as con:
             return con.execute(
