@@ -100,7 +100,7 @@ def plan_sql(
 WITH {members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
 {wanted_sql(any_shared, part)},
 hashed AS (
-    SELECT w.*, sha256(payload)[:32] AS payload_hash,
+    SELECT w.*, left(sha256(payload), 32) AS payload_hash,
         {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
     FROM wanted w
 ),
