@@ -157,10 +157,12 @@ def verify(
 
     `types` are their declared columns; `found` is what was counted in the file, if it was.
     """
-    # What is no number at all is quarantined by its text.
-    nothing = " and ".join(f"{quoted(name)} is null" for name in types if not reading.values)
-    misfit = f"select 1 {inserted} and _occurrence is null and {nothing or 'true'} limit 1"
-    if con.execute(misfit).fetchall():
+    # Of a row that does not fit, all must be null to be doubtful; where numbers are read as such, it
+    # has no text that the quarantine could tell.
+    doubtful = "_occurrence is null"
+    if not reading.values:
+        doubtful += "".join(f" and {quoted(name)} is null" for name in types)
+    if con.execute(f"select 1 {inserted} and {doubtful} limit 1").fetchall():
         raise OverlookedError
     if reading.countable:
         found = found or contents.read(path, count=True)
