@@ -36,6 +36,7 @@ from benchmarks.projects import ROOT
 ROWS = 100_000
 MANY_ROWS = 1_000_000
 LIMIT_SECONDS = 1_800
+SIDES = (sys.executable, "-m", "benchmarks.activation_sides")
 
 
 @contextmanager
@@ -122,21 +123,13 @@ def measured(command: Sequence[str], *, cwd: Path, env: dict[str, str]) -> dict[
 
 def mainstem(name: str, folder: Path, url: str) -> dict[str, float]:
     """A side of Mainstem, measured."""
-    command = [sys.executable, "-m", "benchmarks.activation_sides", name, str(folder), url]
-    return measured(command, cwd=ROOT, env={})
+    return measured([*SIDES, name, str(folder), url], cwd=ROOT, env={})
 
 
 def publish(folder: Path, rows: int) -> None:
     """Make the published files, in a process of its own: what a process that is begun later is said to
     have used at most is no less than what this one has in memory then."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.activation_sides",
-        "publish",
-        str(folder),
-        str(rows),
-    ]
+    command = [*SIDES, "publish", str(folder), str(rows)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=LIMIT_SECONDS)
 
 

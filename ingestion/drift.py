@@ -6,7 +6,7 @@ import duckdb
 
 from ingestion.rows import Load
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, stored_table
+from ingestion.sql import pointer, stored_table
 
 _SAMPLE_ROWS = 1000
 _TYPES = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP")
@@ -64,13 +64,13 @@ def standing(con: duckdb.DuckDBPyConnection, table: SourceTable) -> tuple[tuple[
 
 def _type(con: duckdb.DuckDBPyConnection, rows: str, name: str) -> str:
     """The narrowest type that the sampled values have, VARCHAR where there is none."""
-    pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
+    place = pointer(name)
     fits = ", ".join(f"bool_and(try_cast(v as {kind}) is not null)" for kind in _TYPES)
     nested = "bool_or(kind in ('OBJECT', 'ARRAY'))"
     found = con.execute(f"""
         select {nested}, {fits} from (
-            select json_extract_string(_extra, {pointer}) as v,
-                json_type(_extra, {pointer}) as kind
+            select json_extract_string(_extra, {place}) as v,
+                json_type(_extra, {place}) as kind
             {rows} limit {_SAMPLE_ROWS}
         ) where v is not null and v <> ''""").fetchall()[0]
     if found[0]:

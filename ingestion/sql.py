@@ -15,6 +15,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def pointer(*names: str) -> str:
+    """What these keys lead to in a JSON document, one in the other, as a JSON pointer in a literal."""
+    return literal("".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names))
+
+
 def raw_view(table: SourceTable) -> str:
     """The quoted name under which everyone reads a declared table."""
     return f"{quoted(table.schema)}.{quoted(table.name)}"

@@ -12,7 +12,7 @@ from ingestion.readers import shortcut
 from ingestion.readers.relations import Reading
 from ingestion.readers.shortcut import undeclared
 from ingestion.sources import Format, LoadError, SourceTable
-from ingestion.sql import literal, quoted
+from ingestion.sql import literal, pointer, quoted
 
 
 def reading(
@@ -123,9 +123,8 @@ def _records(con: duckdb.DuckDBPyConnection, form: Format, path: Path, packed: s
         f"read_json_objects({literal(str(path))}, format = 'unstructured', {options}, "
         f"maximum_object_size = {size})"
     )
-    parts = [part.replace("~", "~0").replace("/", "~1") for part in form.records.split(".")]
-    pointer = literal("/" + "/".join(parts))
-    kinds = con.execute(f"select json_type(json, {pointer}) from {document}").fetchall()
+    place = pointer(*form.records.split("."))
+    kinds = con.execute(f"select json_type(json, {place}) from {document}").fetchall()
     if [kind for (kind,) in kinds] != ["ARRAY"]:
         raise LoadError(f"it has no array at `format.records: {form.records}`")
-    return f"select unnest(json_extract(json, {pointer})::json[]) as record from {document}"
+    return f"select unnest(json_extract(json, {place})::json[]) as record from {document}"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, quoted
+from ingestion.sql import pointer, quoted
 
 #: Up to here a DOUBLE has every integer, and every fraction of 15 digits is one of its own.
 _EXACT_INTEGER, _EXACT_DIGITS = 2**53 - 1, 15
@@ -48,8 +48,7 @@ def unlikely(table: SourceTable, types: Mapping[str, str], record: str) -> str:
     against = []
     for column in table.columns:
         for name in (column.name, *column.aliases):
-            pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
-            value = f"json_extract({record}, {pointer})::varchar"
+            value = f"json_extract({record}, {pointer(name)})::varchar"
             if is_number(types[column.name]):
                 number = f"coalesce(abs(try_cast({value} as double)) <= {_EXACT_INTEGER}, false)"
                 against.append(f"({value} is not null and {value} <> 'null' and not {number})")

@@ -26,7 +26,7 @@ from ingestion import contents
 from ingestion.contents import Contents
 from ingestion.readers import numbers
 from ingestion.sources import SourceTable
-from ingestion.sql import literal, quoted
+from ingestion.sql import literal, pointer, quoted
 
 _FIRST_LINES = 2_000
 _KEY, _IN_TEXT, _NULL_KEY = '":', '\\":', '":null'
@@ -83,10 +83,7 @@ def says_nothing(rest: str) -> str:
 
 def _extracted(record: str, names: Iterable[str]) -> str:
     """SQL: what these keys have, as JSON."""
-    pointers = ", ".join(
-        literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names
-    )
-    return f"json_extract({record}, [{pointers}])"
+    return f"json_extract({record}, [{', '.join(map(pointer, names))}])"
 
 
 def quick(
