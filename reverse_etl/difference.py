@@ -100,25 +100,26 @@ def plan_sql(
 WITH {members_sql(sync, capabilities, columns, any_shared=any_shared, part=part)},
 {wanted_sql(any_shared, part)},
 hashed AS (
-    SELECT w.*, left(sha256(payload), 32) AS payload_hash,
+    SELECT w.*, md5(payload) AS new_hash,
         {hashes if by_field else "NULL::MAP(VARCHAR, UBIGINT)"} AS field_hashes
     FROM wanted w
 ),
 known AS (
-    SELECT row_key, customer_id, payload_hash, status, is_held, remote_id, attempts,
-        last_error_code, field_hashes
+    SELECT row_key, customer_id, payload_hash AS known_hash, status, is_held, remote_id,
+        attempts, last_error_code, field_hashes
     FROM sync_state WHERE sync_name = $name AND {known_here}
 ),
 compared AS (
     SELECT
-        w.row_key, w.customer_id, w.payload, w.payload_hash, w.parts, w.field_hashes,
+        w.row_key, w.customer_id, w.payload, {_PAYLOAD_HASH} AS payload_hash, w.parts,
+        w.field_hashes,
         coalesce(k.is_held, false) AS is_held, k.remote_id,
         {_kind_sql(sync, full)} AS kind,
         CASE WHEN NOT w.is_granted THEN 'no_consent'
              WHEN w.is_held_out THEN 'holdout'
              WHEN w.missing IS NOT NULL THEN w.missing
              WHEN k.status IN ('parked', 'suppressed') THEN k.last_error_code END AS reason,
-        k.status AS known_status, k.payload_hash AS known_hash, k.last_error_code AS known_error,
+        k.status AS known_status, k.known_hash, k.last_error_code AS known_error,
         k.customer_id AS known_customer, k.field_hashes AS known_hashes
     FROM hashed w LEFT JOIN known k ON k.row_key = w.row_key
     {_LEAVERS if part.number == 0 else ""}
@@ -156,6 +157,10 @@ SELECT *, {part.number}::INTEGER AS slice,
 FROM (FROM due ORDER BY class NULLS LAST, row_key)"""
 
 
+# ledgers of before December 2026 have SHA-256: a row they know keeps it until it is sent again
+_PAYLOAD_HASH = """CASE WHEN k.known_hash <> w.new_hash
+                  AND k.known_hash = left(sha256(w.payload), 32)
+             THEN k.known_hash ELSE w.new_hash END"""
 _LEAVERS = """UNION ALL BY NAME
     SELECT row_key, customer_id, true AS is_held, remote_id, reason,
         'remove' AS kind, status AS known_status, payload_hash AS known_hash,
@@ -237,7 +242,7 @@ wanted AS (
 def _kind_sql(sync: Sync, full: bool) -> str:
     """What is to be done about a row, by the sync's mode; `w` is wanted, `k` is known."""
     again = "false" if full else "true"
-    same = f"{again} AND k.payload_hash = w.payload_hash"
+    same = f"{again} AND k.known_hash = {_PAYLOAD_HASH}"
     may_send = """
             WHEN NOT w.is_granted OR w.is_held_out THEN 'suppressed'
             WHEN w.missing IS NOT NULL THEN 'invalid'"""
