@@ -9,10 +9,9 @@ interrupted is begun anew, since a part of one means nothing.
 No database but the ledger is open while anything waits for a network.
 """
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,7 +79,7 @@ def run(
     if dry_run:
         return _dry_run(sync, published, ledger, full)
     clock = _clock(now)
-    with closing(books.connect(ledger)) as con, _seldom_collecting():
+    with closing(books.connect(ledger)) as con:
         try:
             destination = _destination(con, sync, env)
         except (StopError, MissingVariableError) as error:
@@ -358,18 +357,6 @@ def _idle(shift: _Shift) -> SyncResult | None:
     ).fetchall()
     suppressed_before = results.of_run(con, last).rows_suppressed
     return found if due == 0 and found.rows_suppressed == suppressed_before else None
-
-
-@contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Rows and answers have no cycles: looking for some as often as Python does by itself takes two
-    hundredths of a sync. Whoever has the ledger is alone, so nobody else changes it meanwhile."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _dry_run(sync: Sync, published: Path, ledger: Path, full: bool) -> SyncResult:
