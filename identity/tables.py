@@ -47,19 +47,21 @@ COLUMNS = {
         created_at timestamp, refused_changed bigint, refused_share double""",
 }
 
-# Any id ever given leads to today's: a live one to itself, a merged one along its merges (each led
-# to an id that was live then, so the chain ends), an erased one to nothing.
-RESOLVE_FORWARD = """
-    with recursive live as (
-        select distinct customer_id from identity.crosswalk
-    ),
-    ended as (
+# Ids in use no more lead to today's: a merged one along its merges (each led to an id that was live then,
+# so the chain ends), an erased one to nothing.
+MOVED_IDS = """
+    with recursive ended as (
         select h.from_customer_id as customer_id, h.event, h.to_customer_id
         from identity.history as h
         left join identity.runs as r using (run_id)
         where h.event in ('merge', 'erase')
         qualify row_number() over (
             partition by h.from_customer_id order by r.run_number desc, h.to_customer_id) = 1
+    ),
+    live as (
+        select distinct customer_id from identity.crosswalk
+        where customer_id in (
+            select customer_id from ended union all select to_customer_id from ended)
     ),
     led as (
         select e.customer_id, e.to_customer_id as current_customer_id
@@ -71,14 +73,17 @@ RESOLVE_FORWARD = """
         join ended as e on e.customer_id = l.current_customer_id
         anti join live on live.customer_id = l.current_customer_id
     )
-    select customer_id, customer_id as current_customer_id from live
-    union all
     select led.customer_id, led.current_customer_id
     from led
     left join live on live.customer_id = led.current_customer_id
     where live.customer_id is not null or led.current_customer_id is null
 """
-
+# Any id ever given: a live one leads to itself.
+RESOLVE_FORWARD = """
+    select distinct customer_id, customer_id as current_customer_id from identity.crosswalk
+    union all
+    select customer_id, current_customer_id from identity.moved_ids
+"""
 
 def create(con: duckdb.DuckDBPyConnection) -> None:
     """Create the schema `identity` and those of its tables that are missing; a column that is
@@ -91,6 +96,7 @@ def create(con: duckdb.DuckDBPyConnection) -> None:
         for column in columns.split(","):
             if column.split()[0] not in names:
                 con.execute(f"alter table identity.{table} add column {column}")
+    con.execute(f"create or replace view identity.moved_ids as {MOVED_IDS}")
     con.execute(f"create or replace view identity.resolve_forward as {RESOLVE_FORWARD}")
     con.execute(
         """

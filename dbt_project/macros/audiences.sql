@@ -35,8 +35,8 @@ create table if not exists canonical.experiment_assignments (
     {% endif %}
 {% endmacro %}
 
-{# Which ids lead elsewhere today, or to nobody, looked up once for all audiences of an invocation (identity
-   has it as a view, which walks through every merge there ever was): the project's on-run-start as well. #}
+{# Which ids are in use no more, looked up once for all audiences of an invocation (identity has it as a
+   view, which walks through every merge there ever was): the project's on-run-start as well. #}
 {% macro look_up_moved_ids() %}
     {% if execute %}
         {% set asked = [] %}
@@ -44,7 +44,7 @@ create table if not exists canonical.experiment_assignments (
             {% do asked.append(key) %}
         {% endfor %}
         {% set view = "select 1 from information_schema.tables where table_catalog = '" ~ target.database ~ "'"
-            ~ " and table_schema = 'identity' and table_name = 'resolve_forward'" %}
+            ~ " and table_schema = 'identity' and table_name = 'moved_ids'" %}
         {% if asked and run_query(view).rows %}
 begin transaction;
 {{ copy_moved_ids() }}
@@ -55,8 +55,7 @@ commit;
 
 {% macro copy_moved_ids() %}
 create schema if not exists intermediate;
-create or replace table intermediate.moved_ids as
-select * from identity.resolve_forward where current_customer_id is distinct from customer_id;
+create or replace table intermediate.moved_ids as select * from identity.moved_ids;
 {% endmacro %}
 
 {# The same by itself, for a run that has nothing to build. #}
@@ -151,7 +150,7 @@ insert into audiences.definitions values (
             count(*),
             count(*) - count(customer_id),
             count(customer_id) - count(distinct customer_id),
-            count(distinct case when customer_id not in (select customer_id from " ~ customers ~ ") then customer_id end)
+            (select count(distinct customer_id) from " ~ this ~ " where customer_id not in (select customer_id from " ~ customers ~ "))
         from " ~ this).rows[0] %}
     {% if found[1] > 0 %}
         {{ exceptions.raise_compiler_error(where ~ ' selects ' ~ found[1] ~ ' rows without a customer_id: leave them out, with `where customer_id is not null`') }}

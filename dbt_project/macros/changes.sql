@@ -30,19 +30,23 @@ create table if not exists intermediate.read_marks (model varchar, log varchar, 
   A staging model whose row is one row of a load has that row's `load_id`, and a row of the same id and
   load is the same row. Where a staging model has none (it may join what several loads brought), all
   its rows are taken to have changed, each time; unless `alone`: rows of the entity are one by one.
+
+  Sources whose rows are parts of another entity's (`whole`) are left out: what changed is in that
+  entity's log, and readers ask it (`arrived` and `delete_gone` with a key).
 #}
-{% macro changes_of(entity, alone=false) %}
+{% macro changes_of(entity, alone=false, whole=none) %}
     {%- set table = load_relation(api.Relation.create(database=target.database, schema='canonical', identifier=entity)) if execute else none -%}
     {%- set is_known = table and 'load_id' in adapter.get_columns_in_relation(table) | map(attribute='name') -%}
     {%- set own = ['batch', 'change', 'source_system'] -%}
     {%- set kept = model.columns.keys() | reject('in', own) | list -%}
+    {%- set parts = sources_in_parts(entity, whole) -%}
     {%- set labelled = [] -%}
     {%- for source in sources_of(entity) if alone or 'load_id' in staged_columns(source, entity) -%}
         {%- do labelled.append(source) -%}
     {%- endfor -%}
     {%- set sides -%}
 given as (
-    {{ union_sources(entity, derived=own) }}
+    {{ union_sources(entity, derived=own, apart=parts) }}
 ),
 
 staged as (
@@ -60,6 +64,9 @@ built as (
         source_system,
         {{ kept | join(',\n        ') }}
     from {{ table if is_known else 'staged' }}
+    {%- if parts %}
+    where source_system not in ('{{ parts | join("', '") }}')
+    {%- endif %}
 )
     {%- endset -%}
     {%- set changed = changed_loads(sides) if is_known else 'false' -%}
@@ -102,18 +109,16 @@ from (
     select
         source_system,
         coalesce(load_id, '') as load_key,
-        coalesce({{ dbt.date_trunc('day', 'loaded_at') }}, timestamp '1970-01-01') as loaded_on,
         count(*) as row_count,
         {{ set_hash('source_record_id, loaded_at') }} as ids
     from {{ side }}
     group by
         source_system,
-        coalesce(load_id, ''),
-        coalesce({{ dbt.date_trunc('day', 'loaded_at') }}, timestamp '1970-01-01')
+        coalesce(load_id, '')
     {{ 'union all' if not loop.last }}
     {%- endfor %}
 ) as loads
-group by source_system, load_key, loaded_on
+group by source_system, load_key
 having count(*) = 1 or min(row_count) <> max(row_count) or min(ids) <> max(ids)
     {%- endset -%}
     {%- set loads = run_query(query).columns[0].values() | unique(case_sensitive=true) | sort(case_sensitive=true) if execute else [] -%}
@@ -164,10 +169,10 @@ delete from {{ this }} where batch <= (select min(batch) from intermediate.read_
     select * from {{ ref(log) }} where batch > coalesce({{ read_mark(log) }}, 0)
 {%- endmacro %}
 
-{# Restricts a select over staged rows to the loads that unread changes came with, as constants: so a
+{# Restricts a select to the moments that rows of unread changes were loaded at, as constants: so a
    warehouse skips what else is stored, before it parses any of it. #}
-{% macro loaded_when(log) -%}
-    {%- set moments = run_query("select distinct cast(loaded_at as varchar) from (" ~ unread(log) ~ ") as changes where change = 'arrived' order by 1").columns[0].values() if execute else [] -%}
+{% macro loaded_when(log, change='arrived') -%}
+    {%- set moments = run_query("select distinct cast(loaded_at as varchar) from (" ~ unread(log) ~ ") as changes where change = '" ~ change ~ "' order by 1").columns[0].values() if execute else [] -%}
     {%- set known = moments | reject('none') | list -%}
     {%- if not moments -%}
         false
@@ -180,10 +185,11 @@ delete from {{ this }} where batch <= (select min(batch) from intermediate.read_
     {%- endif -%}
 {%- endmacro %}
 
-{# Restricts a select over staged rows to those that arrived. #}
-{% macro arrived(log) -%}
+{# Restricts a select over staged rows to those that arrived; `key` where the log is of another entity,
+   which they are parts of. #}
+{% macro arrived(log, key='source_record_id') -%}
     {{ loaded_when(log) }}
-    and (source_system, source_record_id) in (
+    and (source_system, {{ key }}) in (
         select
             source_system,
             source_record_id
@@ -192,13 +198,19 @@ delete from {{ this }} where batch <= (select min(batch) from intermediate.read_
     )
 {%- endmacro %}
 
-{# The pre-hook of the table that a log compares with: rows that are gone. #}
-{% macro delete_gone(log) %}
-    {% if execute and is_incremental() %}
+{# The pre-hook of the table that a log compares with: rows that are gone. With `key` and `of` those of these
+   sources that are parts of what is gone. #}
+{% macro delete_gone(log, key='source_record_id', of=none) %}
+    {% if execute and is_incremental() and (of is none or of) %}
 delete from {{ this }}
-where (source_system, source_record_id) in (
-    select source_system, source_record_id from ({{ unread(log) }}) as changes where change = 'gone'
-);
+where
+    {{ loaded_when(log, 'gone') }}
+        {%- if of %}
+    and source_system in ('{{ of | join("', '") }}')
+        {%- endif %}
+    and (source_system, {{ key }}) in (
+        select source_system, source_record_id from ({{ unread(log) }}) as changes where change = 'gone'
+    );
     {% endif %}
 {% endmacro %}
 

@@ -18,11 +18,23 @@
     {{ return(graph.nodes[key].columns if execute and key in graph.nodes else {}) }}
 {% endmacro %}
 
-{# One typed select over all sources of an entity: the calling model's contract gives names and
-   types, `derived` are the columns that the model computes itself. #}
-{% macro union_sources(entity, derived=[]) %}
+{# Sources of which each row of an entity is a part of one raw row that another entity is of, and comes and
+   goes with it: the staging model says `meta: {part_of: orders}`. Empty while dbt parses. #}
+{% macro sources_in_parts(entity, whole) %}
+    {% set found = [] %}
+    {% for source in sources_of(entity) if execute and source in sources_of(whole) %}
+        {% if graph.nodes['model.' ~ project_name ~ '.stg_' ~ source ~ '__' ~ entity].config.meta.part_of == whole %}
+            {% do found.append(source) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(found) }}
+{% endmacro %}
+
+{# One typed select over all sources of an entity (or `only` these, or all but `apart`): the calling
+   model's contract gives names and types, `derived` are the columns that the model computes itself. #}
+{% macro union_sources(entity, derived=[], only=none, apart=[]) %}
     {% set wanted = model.columns.values() | rejectattr('name', 'in', derived + ['source_system']) | list %}
-    {% for source in sources_of(entity) %}
+    {% for source in sources_of(entity) if source not in apart and (only is none or source in only) %}
         {% set given = staged_columns(source, entity) %}
     select
         cast('{{ source }}' as varchar) as source_system

@@ -25,6 +25,7 @@ TABLES = {
     "edges": "All evidence that links two nodes, and why some of it was not followed.",
     "history": "Creations, merges, splits and reassignments of customer ids.",
     "crosswalk_history": "What each run changed in the crosswalk, so that former states come back.",
+    "moved_ids": "Customer ids in use no more, and the one that each stands for today.",
     "resolve_forward": "Any customer id ever given, and the one that it stands for today.",
     "model": "What agreement and difference of each field weigh.",
     "configs": "Rules and decisions of former runs.",

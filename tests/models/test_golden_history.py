@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-RESOLVE_FORWARD = {"customer_id": "varchar", "current_customer_id": "varchar"}
+MOVED_IDS = {"customer_id": "varchar", "current_customer_id": "varchar"}
+CROSSWALK = {"node_key": "varchar", "customer_id": "varchar"}
 
 
 class Company:
@@ -19,7 +20,10 @@ class Company:
     def retire(self, ids: list[str], heir: str | None) -> None:
         self.retired |= dict.fromkeys(ids, heir)
 
-    def run(self, day: str, customers: dict[str, dict[str, str]]) -> None:
+    def run(
+        self, day: str, customers: dict[str, dict[str, str]], visitors: tuple[str, ...] = ()
+    ) -> None:
+        """`visitors` are ids that identity has and golden_customers has not."""
         self.monkeypatch.setenv("MAINSTEM_AS_OF", f"{day} 00:00:00")
         self.models.project.begin()
         nodes = self.models.project.manifest["nodes"]
@@ -41,9 +45,14 @@ class Company:
             for key, values in customers.items()
         ]
         self.models.table("marts.golden_customers", columns, rows)
-        ids = {**self.retired, **{key: key for key in customers}}
-        forward = [{"customer_id": a, "current_customer_id": b} for a, b in ids.items()]
-        self.models.table("staging.stg_identity__resolve_forward", RESOLVE_FORWARD, forward)
+        moved = [
+            {"customer_id": key, "current_customer_id": heir}
+            for key, heir in self.retired.items()
+            if key not in customers
+        ]
+        self.models.table("staging.stg_identity__moved_ids", MOVED_IDS, moved)
+        nodes = [{"node_key": f"shop:{key}", "customer_id": key} for key in (*customers, *visitors)]
+        self.models.table("staging.stg_identity__crosswalk", CROSSWALK, nodes)
         self.models.build("golden_customers_history")
 
     def versions(self, customer_id: str, attribute: str = "city") -> list[tuple[Any, ...]]:
@@ -118,3 +127,11 @@ def test_versions_through_a_customers_life(
         (5, "2026-04-01", None, True, None, None, "38"),
     ]
     assert len(company.versions("dan")) == 1
+
+    # Of dan a visitor is left; of ann not even that, and identity does not say what became of the id.
+    company.run("2026-05-01", {}, visitors=("dan",))
+    assert company.versions("dan") == [(1, "2026-02-01", "2026-05-01", False, "erased", None, None)]
+    assert company.versions("ann", "shoe_size")[-1] == (
+        *(5, "2026-04-01", None, True, None, None),
+        "38",
+    )

@@ -19,6 +19,12 @@
     'page_url', 'page_referrer', 'device_type', 'geo_country', 'geo_region', 'product_id', 'cart_id', 'order_id',
     'quantity', 'unit_price', 'revenue', 'currency', 'properties', 'loaded_at', 'load_id',
 ] %}
+{#- What sessions are told by: of the many events that are only looked at again no more is read. -#}
+{%- set told_by = ['event_id', 'source_record_id', 'event_at', 'anonymous_id', 'user_id'] %}
+{%- if 'campaign' in splits %}
+    {%- do told_by.extend(['utm_source', 'utm_medium', 'utm_campaign', 'click_id']) %}
+{%- endif %}
+{%- set carried = told_by if is_incremental() else given %}
 -- depends_on: {{ ref('int_event_changes') }}
 -- noqa: disable=LT02
 with arrived as (
@@ -35,11 +41,13 @@ with arrived as (
 events as (
     select
         *,
-        coalesce(anonymous_id, user_id) as visitor,
+        coalesce(anonymous_id, user_id) as visitor
+        {%- if 'campaign' in splits %},
         coalesce(click_id, utm_source || '|' || coalesce(utm_medium, '') || '|' || coalesce(utm_campaign, '')) as campaign_mark
+        {%- endif %}
     from (
         select
-            {%- for name in given %}
+            {%- for name in carried %}
             {{ name }},
             {%- endfor %}
             true as is_new,
@@ -48,7 +56,7 @@ events as (
         {%- if is_incremental() %}
         union all
         select
-            {%- for name in given %}
+            {%- for name in carried %}
             {{ name }},
             {%- endfor %}
             false as is_new,
@@ -100,6 +108,40 @@ named as (
         case when visitor is not null then 'ses_' || {{ dbt.hash('first_event_id') }} end as session_named
     from begun
 )
+{%- if is_incremental() %},
+
+moved as (
+    select
+        event_id,
+        source_record_id,
+        is_new,
+        session_named
+    from named
+    where is_new or session_named is distinct from session_before
+),
+
+-- Looked up by the source's own id, which tells more of itself than the event's (all of one source begin alike).
+written as (
+    select
+        {{ given | join(',\n        ') }},
+        true as is_new
+    from arrived
+    union all
+    select
+        {{ given | join(',\n        ') }},
+        false as is_new
+    from {{ this }}
+    where source_record_id in (select moved.source_record_id from moved where not moved.is_new)
+)
+
+select
+    {%- for name in given %}
+    written.{{ name }},
+    {%- endfor %}
+    moved.session_named as session_id
+from written
+inner join moved on written.event_id = moved.event_id and written.is_new = moved.is_new
+{%- else %}
 
 select
     {%- for name in given %}
@@ -107,6 +149,4 @@ select
     {%- endfor %}
     session_named as session_id
 from named
-{%- if is_incremental() %}
-where is_new or session_named is distinct from session_before
 {%- endif %}

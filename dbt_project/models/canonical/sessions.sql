@@ -86,6 +86,18 @@ of_campaign as (
     group by landings.utm_campaign, landings.date_day
 ),
 
+{%- if is_incremental() %}
+
+-- Sessions that stand may belong to a campaign that came, or began, only now.
+of_others as (
+    select standing.session_id
+    from {{ this }} as standing
+    left join of_campaign
+        on lower(standing.utm_campaign) = of_campaign.utm_campaign and cast(standing.started_at as date) = of_campaign.date_day
+    where standing.utm_campaign is not null and of_campaign.campaign_id is distinct from standing.campaign_id
+),
+{%- endif %}
+
 visits as (
     select
         session_id,
@@ -96,17 +108,14 @@ visits as (
     from summed
     {%- if is_incremental() %}
     union all
-    -- Sessions that stand may belong to a campaign that came, or began, only now.
     select
-        standing.session_id,
+        session_id,
         {%- for name in of_events %}
-        standing.{{ name }},
+        {{ name }},
         {%- endfor %}
-        standing.is_engaged as has_order
-    from {{ this }} as standing
-    left join of_campaign
-        on lower(standing.utm_campaign) = of_campaign.utm_campaign and cast(standing.started_at as date) = of_campaign.date_day
-    where standing.utm_campaign is not null and of_campaign.campaign_id is distinct from standing.campaign_id
+        is_engaged as has_order
+    from {{ this }}
+    where session_id in (select of_others.session_id from of_others)
     {%- endif %}
 )
 

@@ -24,13 +24,27 @@ identifiers as (
         {%- endif %}
 ),
 
-ids as (
-    select * from {{ ref('stg_identity__resolve_forward') }}
+moved as (
+    select * from {{ ref('stg_identity__moved_ids') }}
 ),
 
 of_contacts as (
     select distinct customer_id from crosswalk
     where not is_anonymous
+),
+
+-- The customer's own id, and those that were merged into it.
+ids as (
+    select
+        customer_id,
+        customer_id as given_id
+    from of_contacts
+    union all
+    select
+        of_contacts.customer_id,
+        moved.customer_id as given_id
+    from moved
+    inner join of_contacts on moved.current_customer_id = of_contacts.customer_id
 )
 
 select
@@ -46,14 +60,12 @@ inner join crosswalk on identifiers.node_key = crosswalk.node_key
 inner join of_contacts on crosswalk.customer_id = of_contacts.customer_id
 group by crosswalk.customer_id, identifiers.identifier_type, identifiers.identifier_value
 union all
--- The customer's own id, and those that were merged into it.
 select
-    ids.current_customer_id as customer_id,
+    customer_id,
     'customer_id' as identifier_type,
-    ids.customer_id as identifier_value,
+    given_id as identifier_value,
     true as is_verified,
     0 as node_count,
     cast(null as timestamp) as first_seen_at,
     cast(null as timestamp) as last_seen_at
 from ids
-inner join of_contacts on ids.current_customer_id = of_contacts.customer_id

@@ -10,7 +10,8 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
 ) }}
--- depends_on: {{ ref('stg_identity__resolve_forward') }}
+-- depends_on: {{ ref('stg_identity__moved_ids') }}
+-- depends_on: {{ ref('stg_identity__crosswalk') }}
 -- noqa: disable=LT02
 {%- set carried = [] %}
 {%- for attribute in golden_attributes() -%}
@@ -27,7 +28,7 @@ hashed as (
     select
         customer_id,
         attributes_hash
-    from golden
+    from {{ ref('golden_customers') }}
 ),
 
 -- The version of each customer that began last: the one that is open, or else the last to be closed.
@@ -98,13 +99,26 @@ opened as (
 )
 {%- if is_incremental() %},
 
--- Every id ever given, and the golden customer who goes by it today; null when no record is left.
+-- Ids of which there are versions and no golden customer today, and the one who goes by them now; null when no
+-- record is left. Ids that identity does not know are left alone.
+without_golden as (
+    select distinct customer_id
+    from {{ this }}
+    where
+        (is_current or attributes_hash is not null)
+        and customer_id not in (select hashed.customer_id from hashed)
+),
+
 heirs as (
     select
-        ids.customer_id,
+        without_golden.customer_id,
         golden.customer_id as heir_id
-    from {{ ref('stg_identity__resolve_forward') }} as ids
-    left join hashed as golden on ids.current_customer_id = golden.customer_id
+    from without_golden
+    left join {{ ref('stg_identity__moved_ids') }} as moved on without_golden.customer_id = moved.customer_id
+    left join hashed as golden on moved.current_customer_id = golden.customer_id
+    where
+        moved.customer_id is not null
+        or without_golden.customer_id in (select customer_id from {{ ref('stg_identity__crosswalk') }})
 ),
 
 gone as (

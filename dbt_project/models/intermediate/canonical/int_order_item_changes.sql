@@ -5,4 +5,4 @@
     full_refresh=false,
     pre_hook="{{ prune_log('order_items') }}",
 ) }}
-{{ changes_of('order_items') }}
+{{ changes_of('order_items', whole='orders') }}

@@ -32,8 +32,8 @@ orders as (
 ),
 
 ids as (
-    select * from {{ ref('stg_identity__resolve_forward') }}
-    where current_customer_id <> customer_id
+    select * from {{ ref('stg_identity__moved_ids') }}
+    where current_customer_id is not null
 )
 
 select

@@ -5,8 +5,7 @@ with events as (
 ),
 
 visitors as (
-    select * from {{ ref('stg_identity__crosswalk') }}
-    where node_key like 'anon:%'
+    {{ visitors() }}
 ),
 
 logins as (
@@ -33,4 +32,4 @@ from events
 left join logins on lower(trim(events.user_id)) = logins.login_id
 left join shared_devices
     on events.anonymous_id = shared_devices.anonymous_id and {{ is_while('events.event_at', 'shared_devices') }}
-left join visitors on 'anon:' || events.anonymous_id = visitors.node_key
+left join visitors on events.anonymous_id = visitors.anonymous_id

@@ -7,13 +7,13 @@ with orders as (
     where ordered_at <= {{ as_of() }}
 ),
 
-crosswalk as (
+contacts as (
     select * from {{ ref('stg_identity__crosswalk') }}
+    where node_key not like 'anon:%'
 ),
 
 visitors as (
-    select * from crosswalk
-    where node_key like 'anon:%'
+    {{ visitors() }}
 ),
 
 shared_devices as (
@@ -33,8 +33,9 @@ reporting as (
 trading_days as (
     select distinct
         currency,
-        ordered_on
-    from orders
+        cast(ordered_at as date) as ordered_on
+    from {{ ref('orders') }}
+    where ordered_at <= {{ as_of() }}
 ),
 
 rates_of_days as (
@@ -57,7 +58,7 @@ reporting_of_days as (
 
 select
     orders.order_id,
-    coalesce(contact.customer_id, shared_devices.customer_id, visitors.customer_id) as customer_id,
+    coalesce(contacts.customer_id, shared_devices.customer_id, visitors.customer_id) as customer_id,
     orders.ordered_at,
     orders.status,
     orders.channel,
@@ -65,10 +66,10 @@ select
     orders.cart_id,
     {{ in_reporting_currency('orders.net_revenue', 'orders.currency', 'rates_of_days', 'reporting_of_days') }} as net_revenue
 from orders
-left join crosswalk as contact on orders.contact_key = contact.node_key
+left join contacts on orders.contact_key = contacts.node_key
 left join shared_devices
     on orders.anonymous_id = shared_devices.anonymous_id and {{ is_while('orders.ordered_at', 'shared_devices') }}
-left join visitors on 'anon:' || orders.anonymous_id = visitors.node_key
+left join visitors on orders.anonymous_id = visitors.anonymous_id
 left join rates_of_days
     on orders.currency = rates_of_days.currency and orders.ordered_on = rates_of_days.ordered_on
 left join reporting_of_days

@@ -33,8 +33,7 @@ shared_devices as (
 ),
 
 visitors as (
-    select * from {{ ref('stg_identity__crosswalk') }}
-    where node_key like 'anon:%'
+    {{ visitors() }}
 )
 
 select
@@ -50,4 +49,4 @@ from visits
 left join logins on lower(trim(visits.user_id)) = logins.login_id
 left join shared_devices
     on visits.anonymous_id = shared_devices.anonymous_id and {{ is_while('visits.first_event_at', 'shared_devices') }}
-left join visitors on 'anon:' || visits.anonymous_id = visitors.node_key
+left join visitors on visits.anonymous_id = visitors.anonymous_id

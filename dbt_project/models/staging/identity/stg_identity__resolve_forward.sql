@@ -1,4 +1,0 @@
-select
-    customer_id,
-    current_customer_id
-from {{ source('identity', 'resolve_forward') }}
