@@ -7,3 +7,8 @@
     from {{ ref('stg_identity__crosswalk') }}
     where node_key like 'anon:%'
 {%- endmacro %}
+
+{# What figures of customers are made of, of a visit, as a hash: stored with visits that are over. #}
+{% macro visit_hash() -%}
+    {{ row_hash('session_id, channel, device_type, event_count, first_event_at, last_event_at, last_event_id') }}
+{%- endmacro %}

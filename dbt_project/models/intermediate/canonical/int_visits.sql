@@ -21,18 +21,25 @@ with events as (
         {%- if is_incremental() %}
         and {{ touched('int_event_changes') }}
         {%- endif %}
+),
+
+summed as (
+    select
+        session_id,
+        anonymous_id,
+        user_id,
+        channel,
+        device_type,
+        date_day,
+        count(*) as event_count,
+        min(event_at) as first_event_at,
+        max(event_at) as last_event_at,
+        {{ first_by('event_id', 'event_at desc, event_id') }} as last_event_id
+    from events
+    group by session_id, anonymous_id, user_id, channel, device_type, date_day
 )
 
 select
-    session_id,
-    anonymous_id,
-    user_id,
-    channel,
-    device_type,
-    date_day,
-    count(*) as event_count,
-    min(event_at) as first_event_at,
-    max(event_at) as last_event_at,
-    {{ first_by('event_id', 'event_at desc, event_id') }} as last_event_id
-from events
-group by session_id, anonymous_id, user_id, channel, device_type, date_day
+    *,
+    {{ visit_hash() }} as visit_hash
+from summed

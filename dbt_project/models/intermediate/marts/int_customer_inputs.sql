@@ -5,7 +5,14 @@
     "'node'", 'crosswalk.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
     'first_seen_at', 'last_seen_at',
 ] %}
-{%- set of_contacts = ["'contact'", 'unreachable.email is null'] + columns_of('contacts', 'contacts') + excluded_by_now('contacts') %}
+{#- A row of the same id and load is the same row; in sources without loads its columns tell. -#}
+{%- set of_contacts = ["'contact'", 'unreachable.email is null', 'contacts.contact_key', 'contacts.loaded_at', 'contacts.load_id'] %}
+{%- for source in sources_of('contacts') if 'load_id' not in staged_columns(source, 'contacts') %}
+    {%- if loop.first %}
+        {%- do of_contacts.extend(columns_of('contacts', 'contacts')) %}
+    {%- endif %}
+{%- endfor %}
+{%- do of_contacts.extend(excluded_by_now('contacts')) %}
 with crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
@@ -51,7 +58,7 @@ left join unreachable on lower(trim(contacts.email)) = unreachable.email
 union all
 select
     customer_id as changed_id,
-    {{ row_hash("'visit', session_id, channel, device_type, event_count, first_event_at, last_event_at, last_event_id") }} as row_hash
+    {{ row_hash("'visit', visit_hash") }} as row_hash
 from visits
 union all
 select

@@ -1,19 +1,10 @@
 {# Whose visit it was, as in int_event_customers. Visits up to the day of `as_of`, and of that day what had
    happened by then, event by event. #}
 {%- set kept = ['session_id', 'anonymous_id', 'user_id', 'channel', 'device_type'] %}
-with visits as (
+with today as (
     select
         {{ kept | join(',\n        ') }},
-        event_count,
-        first_event_at,
-        last_event_at,
-        last_event_id
-    from {{ ref('int_visits') }}
-    where date_day < cast({{ as_of() }} as date)
-    union all
-    select
-        {{ kept | join(',\n        ') }},
-        1 as event_count,
+        cast(1 as bigint) as event_count,
         event_at as first_event_at,
         event_at as last_event_at,
         event_id as last_event_id
@@ -22,6 +13,23 @@ with visits as (
         session_id is not null
         and event_at >= cast(cast({{ as_of() }} as date) as timestamp)
         and event_at <= {{ as_of() }}
+),
+
+visits as (
+    select
+        {{ kept | join(',\n        ') }},
+        event_count,
+        first_event_at,
+        last_event_at,
+        last_event_id,
+        visit_hash
+    from {{ ref('int_visits') }}
+    where date_day < cast({{ as_of() }} as date)
+    union all
+    select
+        *,
+        {{ visit_hash() }} as visit_hash
+    from today
 ),
 
 logins as (
@@ -44,7 +52,8 @@ select
     visits.event_count,
     visits.first_event_at,
     visits.last_event_at,
-    visits.last_event_id
+    visits.last_event_id,
+    visits.visit_hash
 from visits
 left join logins on lower(trim(visits.user_id)) = logins.login_id
 left join shared_devices
