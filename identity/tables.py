@@ -85,6 +85,7 @@ RESOLVE_FORWARD = """
     select customer_id, current_customer_id from identity.moved_ids
 """
 
+
 def create(con: duckdb.DuckDBPyConnection) -> None:
     """Create the schema `identity` and those of its tables that are missing; a column that is
     younger than a table is added to it.

@@ -57,12 +57,18 @@ delete from {{ this }} where {{ changed(log, key) }};
     {% endif %}
 {% endmacro %}
 
-{# The documented columns of a model, of an alias: a list. #}
-{% macro columns_of(name, alias) %}
-    {%- set key = 'model.' ~ project_name ~ '.' ~ name -%}
+{# By what a row of a canonical table is told to be another, a list: a row of the same id and load is the same
+   row; where a source has no loads, all columns tell. #}
+{% macro told_by(entity, key) %}
+    {%- set columns = [key, 'loaded_at', 'load_id'] -%}
+    {%- for source in sources_of(entity) if 'load_id' not in staged_columns(source, entity) -%}
+        {%- if loop.first and execute -%}
+            {%- do columns.extend(graph.nodes['model.' ~ project_name ~ '.' ~ entity].columns.keys()) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- set found = [] -%}
-    {%- for column in (graph.nodes[key].columns.keys() if execute and key in graph.nodes else []) -%}
-        {%- do found.append(alias ~ '.' ~ column) -%}
+    {%- for column in columns | unique -%}
+        {%- do found.append(entity ~ '.' ~ column) -%}
     {%- endfor -%}
     {{ return(found) }}
 {% endmacro %}

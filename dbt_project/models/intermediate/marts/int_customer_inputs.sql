@@ -5,14 +5,7 @@
     "'node'", 'crosswalk.node_key', 'identifier_type', 'identifier_value', 'given_value', 'is_verified', 'is_blocked',
     'first_seen_at', 'last_seen_at',
 ] %}
-{#- A row of the same id and load is the same row; in sources without loads its columns tell. -#}
-{%- set of_contacts = ["'contact'", 'unreachable.email is null', 'contacts.contact_key', 'contacts.loaded_at', 'contacts.load_id'] %}
-{%- for source in sources_of('contacts') if 'load_id' not in staged_columns(source, 'contacts') %}
-    {%- if loop.first %}
-        {%- do of_contacts.extend(columns_of('contacts', 'contacts')) %}
-    {%- endif %}
-{%- endfor %}
-{%- do of_contacts.extend(excluded_by_now('contacts')) %}
+{%- set of_contacts = ["'contact'", 'unreachable.email is null'] + told_by('contacts', 'contact_key') + excluded_by_now('contacts') %}
 with crosswalk as (
     select * from {{ ref('stg_identity__crosswalk') }}
 ),
