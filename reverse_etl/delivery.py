@@ -19,7 +19,6 @@ from reverse_etl import ledger as books
 from reverse_etl import outbox, settling
 from reverse_etl.declarations import Sync
 from reverse_etl.destination import (
-    Batch,
     BatchAnswer,
     Destination,
     DestinationError,
@@ -28,41 +27,18 @@ from reverse_etl.destination import (
     RetryError,
     RowAnswer,
 )
+from reverse_etl.flights import Flight, fault, told_of_rows
 from reverse_etl.patience import Breaker, RetryPolicy, wait_before
-from reverse_etl.redaction import redact
 
 Progress = Callable[[int, int], None]
 Answer = BatchAnswer | Job | None
 # so often the main thread looks up, whatever it waits for
 LONGEST_LOOK = 1.0
-BYTES_AT_ONCE = 2_000_000
 # times `parallel`
 MARKED_AHEAD = 3
 REMARKS_KEPT = 5
 JOB_PAUSE_GROWTH = 1.5
 LONGEST_JOB_PAUSE = 30.0
-
-
-@dataclass
-class Flight:
-    """A batch and how far it has come. It keeps its turn while it waits for another try.
-
-    `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
-    meet. `is_unsure`: a try or a part of one may have arrived besides the one that is answered, so
-    a row that is refused may be there all the same. `marks` is how many tries the ledger knows of,
-    `due_at` when to go on (time.monotonic).
-    """
-
-    ref: outbox.BatchRef
-    maybe_applied: bool
-    job_id: str | None
-    is_unsure: bool = False
-    tries: int = 0
-    marks: int = 0
-    job_pause: float = 0.0
-    job_ends_at: float | None = None
-    due_at: float = 0.0
-    batch: Batch = field(init=False, repr=False)
 
 
 @dataclass
@@ -87,13 +63,12 @@ class Delivery:
     due: deque[Flight] = field(default_factory=deque)
     waiting: list[Flight] = field(default_factory=list)
     under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
-    # batches that were read ahead
-    read: dict[int, Batch] = field(default_factory=dict)
     # what the destination said that belongs to no row, each once
     remarks: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.policy)
+        self.reader = outbox.Reader(self.con, self.sync, self.run)
 
     def deliver(self, status: str) -> None:
         """Send the batches of a status (`sent`: those in flight, else `planned`), stage by stage.
@@ -152,21 +127,10 @@ class Delivery:
         self.waiting = [flight for flight in self.waiting if flight.due_at > now]
         while self.due and free > 0:
             flight = self.due.popleft()
-            flight.batch = self._read(flight.ref)
+            flight.batch = self.reader.read(flight.ref, (later.ref for later in self.due))
             starting.append(flight)
             free -= 1
         return starting
-
-    def _read(self, ref: outbox.BatchRef) -> Batch:
-        """A batch; with it those after it are read, as far as that is a few megabytes."""
-        if ref.number not in self.read:
-            following = itertools.accumulate(
-                (flight.ref for flight in self.due), _with_bytes, initial=(ref, ref.payload_bytes)
-            )
-            near = itertools.takewhile(lambda item: item[1] <= BYTES_AT_ONCE, following)
-            numbers = [found.number for found, _ in near] or [ref.number]
-            self.read = outbox.read_batches(self.con, self.sync, self.run, numbers)
-        return self.read.pop(ref.number)
 
     def _mark(self, starting: list[Flight]) -> None:
         """Note what is sent now, before it is; what is new together with the next ones.
@@ -219,7 +183,7 @@ class Delivery:
                 self._leave([flight])
             except Exception as error:
                 flight.maybe_applied = True
-                self._give_up(flight, _fault(self.sync, error))
+                self._give_up(flight, fault(self.sync, error))
             else:
                 if isinstance(answer, BatchAnswer):
                     answered.append((flight, answer))
@@ -233,7 +197,7 @@ class Delivery:
             settling.Booking(
                 flight.ref.number,
                 answer.http_status,
-                _redacted(flight.batch, answer, self._traces(flight, answer)),
+                told_of_rows(flight.batch, answer, self._traces(flight, answer)),
                 answer.requests,
                 answer.bytes_sent,
             )
@@ -337,43 +301,3 @@ class Delivery:
         # what stops everything is worth more than what kept one batch
         self.trouble = error if not self.is_ending else self.trouble
         self.is_ending = True
-
-
-def _with_bytes(
-    before: tuple[outbox.BatchRef, int], ref: outbox.BatchRef
-) -> tuple[outbox.BatchRef, int]:
-    return ref, before[1] + ref.payload_bytes
-
-
-def _fault(sync: Sync, error: Exception) -> RetryError:
-    """What is said of an exception that a destination's file should not have let through."""
-    # its text may quote a row
-    return RetryError(
-        f"{type(error).__name__} in reverse_etl/destinations/{sync.destination}.py: this is a fault "
-        "of that file",
-        code="fault",
-        maybe_applied=True,
-    )
-
-
-def _redacted(
-    batch: Batch, answer: BatchAnswer, traces: Mapping[str, str] | None
-) -> dict[str, RowAnswer]:
-    """What was said about single rows, without the personal data that may be in a receiver's words.
-
-    With `traces`, the rows that were refused may be there, known by what that says.
-    """
-    if not answer.rows:
-        return {}
-    return {
-        row.key: RowAnswer(
-            redact(told.error_code, row.key, row.fields) if told.error_code else None,
-            redact(told.error, row.key, row.fields) if told.error else None,
-            told.remote_id
-            if traces is None or told.remote_id is not None or not told.error_code
-            else traces.get(row.key),
-            told.is_there or (traces is not None and bool(told.error_code)),
-        )
-        for row in batch.rows
-        if (told := answer.rows.get(row.key))
-    }

@@ -1,7 +1,8 @@
 """What is on its way to a destination: planned batches, and those in flight."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
@@ -11,6 +12,8 @@ from reverse_etl.declarations import Sync
 from reverse_etl.destination import Batch
 from reverse_etl.ledger import OpenRun, digest
 from reverse_etl.lines import Lines
+
+BYTES_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,29 @@ def _lines(rows: Sequence[tuple[str, str | None, bool]]) -> Lines:
 def read_batch(con: duckdb.DuckDBPyConnection, sync: Sync, run: OpenRun, number: int) -> Batch:
     """One batch as it is sent."""
     return read_batches(con, sync, run, [number])[number]
+
+
+@dataclass
+class Reader:
+    """Reads the batches of a run in the order they come up, a few megabytes at a time."""
+
+    con: duckdb.DuckDBPyConnection
+    sync: Sync
+    run: OpenRun
+    ahead: dict[int, Batch] = field(default_factory=dict)
+
+    def read(self, ref: BatchRef, following: Iterable[BatchRef]) -> Batch:
+        """A batch; with it those after it are read, as far as that is a few megabytes."""
+        if ref.number not in self.ahead:
+            sums = itertools.accumulate(following, _with_bytes, initial=(ref, ref.payload_bytes))
+            near = itertools.takewhile(lambda item: item[1] <= BYTES_AT_ONCE, sums)
+            numbers = [found.number for found, _ in near] or [ref.number]
+            self.ahead = read_batches(self.con, self.sync, self.run, numbers)
+        return self.ahead.pop(ref.number)
+
+
+def _with_bytes(before: tuple[BatchRef, int], ref: BatchRef) -> tuple[BatchRef, int]:
+    return ref, before[1] + ref.payload_bytes
 
 
 def mark_sent(

@@ -1,0 +1,65 @@
+"""A batch under way: how far it has come, and what is kept of the answer it gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reverse_etl.declarations import Sync
+from reverse_etl.destination import Batch, BatchAnswer, RetryError, RowAnswer
+from reverse_etl.outbox import BatchRef
+from reverse_etl.redaction import redact
+
+
+@dataclass
+class Flight:
+    """A batch and how far it has come. It keeps its turn while it waits for another try.
+
+    `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
+    meet. `is_unsure`: a try or a part of one may have arrived besides the one that is answered, so
+    a row that is refused may be there all the same. `marks` is how many tries the ledger knows of,
+    `due_at` when to go on (time.monotonic).
+    """
+
+    ref: BatchRef
+    maybe_applied: bool
+    job_id: str | None
+    is_unsure: bool = False
+    tries: int = 0
+    marks: int = 0
+    job_pause: float = 0.0
+    job_ends_at: float | None = None
+    due_at: float = 0.0
+    batch: Batch = field(init=False, repr=False)
+
+
+def fault(sync: Sync, error: Exception) -> RetryError:
+    """What is said of an exception that a destination's file should not have let through."""
+    # its text may quote a row
+    return RetryError(
+        f"{type(error).__name__} in reverse_etl/destinations/{sync.destination}.py: this is a fault "
+        "of that file",
+        code="fault",
+        maybe_applied=True,
+    )
+
+
+def told_of_rows(
+    batch: Batch, answer: BatchAnswer, traces: Mapping[str, str] | None
+) -> dict[str, RowAnswer]:
+    """What was said about single rows, without the personal data that may be in a receiver's words.
+
+    With `traces`, the rows that were refused may be there, known by what that says.
+    """
+    if not answer.rows:
+        return {}
+    return {
+        row.key: RowAnswer(
+            redact(told.error_code, row.key, row.fields) if told.error_code else None,
+            redact(told.error, row.key, row.fields) if told.error else None,
+            told.remote_id
+            if traces is None or told.remote_id is not None or not told.error_code
+            else traces.get(row.key),
+            told.is_there or (traces is not None and bool(told.error_code)),
+        )
+        for row in batch.rows
+        if (told := answer.rows.get(row.key))
+    }
