@@ -27,7 +27,8 @@ from reverse_etl.destination import (
     RetryError,
     RowAnswer,
 )
-from reverse_etl.flights import Flight, fault, told_of_rows
+from reverse_etl.flights import Family, Flight, fault, told_of_rows
+from reverse_etl.halving import Halving, is_server_error, may_halve
 from reverse_etl.patience import Breaker, RetryPolicy, wait_before
 
 Progress = Callable[[int, int], None]
@@ -52,6 +53,7 @@ class Delivery:
     policy: RetryPolicy
     clock: Callable[[], datetime]
     parallel: int
+    halving: Halving
     progress: Progress | None = None
     # jobs of these batches are asked about; they are not sent again
     last_asked: frozenset[int] = frozenset()
@@ -70,19 +72,26 @@ class Delivery:
         self.breaker = Breaker(self.policy)
         self.reader = outbox.Reader(self.con, self.sync, self.run)
 
-    def deliver(self, status: str) -> None:
+    def deliver(self, status: str, again: frozenset[int] = frozenset()) -> None:
         """Send the batches of a status (`sent`: those in flight, else `planned`), stage by stage.
 
-        Raises the DestinationError that kept a batch from being answered, after the others of its
-        stage; what comes later is left then. `is_ending` says whether others would fare better.
+        With `again`, only these, once more in this run, and with one try. Raises the
+        DestinationError that kept a batch from being answered, after the others of its stage; what
+        comes later is left then. `is_ending` says whether others would fare better.
         """
         is_repeat = status == "sent"
-        refs = outbox.batches(self.con, self.run, status)
+        refs = outbox.batches(self.con, self.run, status, again)
         self.done, self.total = 0, sum(ref.row_count for ref in refs)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="sync") as pool:
             for _, stage in itertools.groupby(refs, lambda ref: ref.stage):
                 self.due = deque(
-                    Flight(ref, is_repeat, ref.job_id, is_repeat and ref.job_id is None)
+                    Flight(
+                        ref,
+                        is_repeat,
+                        ref.job_id,
+                        is_unsure=is_repeat and ref.job_id is None,
+                        is_tried_enough=bool(again),
+                    )
                     for ref in stage
                 )
                 self._deliver_stage(pool)
@@ -90,11 +99,13 @@ class Delivery:
                     raise self.trouble
 
     def _deliver_stage(self, pool: ThreadPoolExecutor) -> None:
-        while self.due or self.waiting or self.under_way:
+        while self.due or self.waiting or self.under_way or self.halving.is_at_work:
+            self._halve()
             if self.is_ending:
                 self._leave([*self.due, *self.waiting])
                 self.due.clear()
                 self.waiting.clear()
+                self.halving.stop()
             starting = self._next()
             self._mark(starting)
             for flight in starting:
@@ -104,6 +115,9 @@ class Delivery:
                 self._take_in([(self.under_way.pop(future), future) for future in arrived])
             elif self.due or self.waiting:
                 time.sleep(self._pause())
+        for family in self.halving.unanswered():
+            number = family.whole.ref.number
+            outbox.put_together(self.con, self.run, number, family.numbers)
 
     def _pause(self) -> float:
         """Seconds until there may be something to begin, one at most."""
@@ -165,6 +179,7 @@ class Delivery:
                 answer = future.result()
             except RejectError as error:
                 self._doubt(flight, error)
+                self._hear(flight, error.http_status)
                 if flight.ref.number in self.last_asked:
                     continue
                 if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
@@ -186,6 +201,7 @@ class Delivery:
                 self._give_up(flight, fault(self.sync, error))
             else:
                 if isinstance(answer, BatchAnswer):
+                    self._hear(flight, answer.http_status)
                     answered.append((flight, answer))
                 else:
                     self._wait_for_job(flight, answer)
@@ -214,6 +230,13 @@ class Delivery:
             if error := self.breaker.answered(rows, booking.rows.values()):
                 self._end(error)
 
+    def _hear(self, flight: Flight, http_status: int | None) -> None:
+        """Take note of an answer; without a status nothing was sent."""
+        if http_status is not None:
+            self.halving.hear()
+        if flight.family:
+            flight.family.hear()
+
     def _traces(self, flight: Flight, answer: BatchAnswer) -> Mapping[str, str] | None:
         """What refused rows are known by that may be there all the same; None if none can be."""
         is_refused = any(told.error_code for told in answer.rows.values())
@@ -234,6 +257,33 @@ class Delivery:
         flights = [Flight(ref, flight.maybe_applied, None, is_unsure) for ref in halves]
         self.due.extendleft(reversed(flights))
 
+    def _halve(self) -> None:
+        """Go on looking for rows that get nothing but 500, when it is their turn."""
+        halving = self.halving
+        if not halving.is_at_work or self.is_ending:
+            return
+        flights = (*self.due, *self.waiting, *self.under_way.values())
+        # both halves first; and who is there to answer, answers the others before
+        if any(flight.family for flight in flights) or (halving.is_alive and flights):
+            return
+        if found := halving.found():
+            self._book(found)
+        for flight, error in halving.give_up():
+            self._give_up(flight, error)
+        if not self.is_ending and (family := halving.next()):
+            self._take_apart(family)
+
+    def _take_apart(self, family: Family) -> None:
+        """Try the halves of what may have arrived, each once."""
+        batch = family.whole.batch
+        halves = outbox.split(self.con, self.run, batch, "sent", is_left_over_500=True)
+        family.numbers += [ref.number for ref in halves]
+        flights = [
+            Flight(ref, True, None, is_unsure=True, is_tried_enough=True, family=family)
+            for ref in halves
+        ]
+        self.due.extendleft(reversed(flights))
+
     def _meet(self, flight: Flight, error: RetryError) -> None:
         """Try again later, or leave the batch to the next run."""
         books.count_requests(self.con, self.run, 1)
@@ -241,15 +291,25 @@ class Delivery:
             self._ask_again(flight, error, error.after_seconds)
             return
         self._doubt(flight, error)
+        flight.is_all_500 = flight.is_all_500 and is_server_error(error)
         seconds = wait_before(self.policy, flight.tries, error.after_seconds)
-        if seconds is None:
-            self._give_up(flight, error)
+        if seconds is None or (flight.is_tried_enough and flight.is_all_500):
+            self._run_out(flight, error)
             return
         flight.due_at = time.monotonic() + seconds
         if error.after_seconds:
             # who asks to wait means everybody
             self.paused_until = max(self.paused_until, time.monotonic() + error.after_seconds)
         self.waiting.append(flight)
+
+    def _run_out(self, flight: Flight, error: RetryError) -> None:
+        """Look into a batch that is out of tries, or leave it."""
+        if flight.is_all_500:
+            is_halved = may_halve(self.destination.capabilities, flight)
+            if is_halved and self.halving.take(flight, error):
+                return
+            outbox.leave_over_500(self.con, self.run, flight.ref.number)
+        self._give_up(flight, error)
 
     def _give_up(self, flight: Flight, error: RetryError) -> None:
         """Leave a batch that gets no answer to the next run, and soon all of them."""

@@ -24,6 +24,7 @@ from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync
 from reverse_etl.delivery import Delivery, Progress
 from reverse_etl.destination import Destination, DestinationError, StopError
+from reverse_etl.halving import Halving
 from reverse_etl.patience import RetryPolicy
 from reverse_etl.previewing import Preview
 from reverse_etl.results import SyncResult
@@ -46,6 +47,7 @@ class _Shift:
     resume: bool
     full: bool
     accept: bool
+    halving: Halving
     remarks: dict[str, None] = field(default_factory=dict)
 
 
@@ -85,18 +87,20 @@ def run(
         except (StopError, MissingVariableError) as error:
             message = _message(sync, str(error))
             return results.of_run(con, books.record_blocked(con, sync, run_id, message, clock()))
+        policy = policy or RetryPolicy()
         shift = _Shift(
             con=con,
             sync=sync,
             published=published,
             destination=destination,
             run_id=run_id,
-            policy=policy or RetryPolicy(),
+            policy=policy,
             clock=clock,
             progress=progress,
             resume=resume,
             full=full,
             accept=accept,
+            halving=Halving(policy.silent_halves, outbox.refused_over_500(con, sync)),
         )
         _end_broken_session(shift)
         unfinished = books.unfinished(con, sync)
@@ -156,7 +160,7 @@ def _work(shift: _Shift, opened: books.OpenRun | None) -> SyncResult:
             plan.keep_from_overtaking(con, opened)
         _record(shift, opened, basis, is_blocked=status == "blocked")
         if trouble_met := _deliver(shift, opened, "planned") or unanswered:
-            raise trouble_met
+            _look_again(shift, opened, trouble_met)
         if status == "succeeded":
             guards.remember_shape(con, sync, basis, shift.clock())
     except plan.PlanError as error:
@@ -196,6 +200,21 @@ def _repeat(shift: _Shift, opened: books.OpenRun) -> DestinationError | None:
     return unanswered
 
 
+def _look_again(shift: _Shift, opened: books.OpenRun, trouble: DestinationError) -> None:
+    """Halve what got 500 before the receiver was known to be there. Raises what is in the way then.
+
+    That is how a batch that has nothing but bad rows, of one row for instance, comes to an end.
+    """
+    again = shift.halving.again
+    if not again:
+        raise trouble
+    settling.settle(shift.con)
+    trouble = _deliver(shift, opened, "sent", again=again) or trouble
+    settling.settle(shift.con)
+    if any(outbox.batches(shift.con, opened, status) for status in ("planned", "sent")):
+        raise trouble
+
+
 def _abandon(shift: _Shift, opened: books.OpenRun, numbers: list[int]) -> None:
     if numbers:
         addresses = _addresses(shift, opened, numbers)
@@ -233,18 +252,25 @@ def _record(shift: _Shift, opened: books.OpenRun, basis: plan.Basis, *, is_block
             field_types=basis.field_types,
             mode=mode,
         )
+        outbox.expect_500(con, opened, outbox.refused_over_500(con, sync))
         con.commit()
 
 
 def _deliver(
-    shift: _Shift, opened: books.OpenRun, status: str, last_asked: frozenset[int] = frozenset()
+    shift: _Shift,
+    opened: books.OpenRun,
+    status: str,
+    *,
+    last_asked: frozenset[int] = frozenset(),
+    again: frozenset[int] = frozenset(),
 ) -> DestinationError | None:
     """Send the batches of that status; opens the destination only if there are any.
 
-    Those in `last_asked` are asked about and not sent again, whatever became of them. Raises what
-    ends the run; returns what kept single batches from being answered.
+    Those in `last_asked` are asked about and not sent again, whatever became of them; with `again`,
+    these alone are sent, once more. Raises what ends the run; returns what kept single batches from
+    being answered.
     """
-    if not outbox.batches(shift.con, opened, status):
+    if not outbox.batches(shift.con, opened, status, again):
         return None
     most = shift.destination.capabilities.parallel
     parallel = 1 if shift.sync.mode == "replace" else min(shift.sync.parallel or most, most)
@@ -259,10 +285,11 @@ def _deliver(
             parallel=max(1, parallel),
             progress=shift.progress if status == "planned" else None,
             remarks=shift.remarks,
+            halving=shift.halving,
             last_asked=last_asked,
         )
         try:
-            delivery.deliver(status)
+            delivery.deliver(status, again)
         except DestinationError as error:
             if delivery.is_ending:
                 raise

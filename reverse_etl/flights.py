@@ -9,26 +9,45 @@ from reverse_etl.outbox import BatchRef
 from reverse_etl.redaction import redact
 
 
-@dataclass
+@dataclass(eq=False)
 class Flight:
     """A batch and how far it has come. It keeps its turn while it waits for another try.
 
     `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
     meet. `is_unsure`: a try or a part of one may have arrived besides the one that is answered, so
     a row that is refused may be there all the same. `marks` is how many tries the ledger knows of,
-    `due_at` when to go on (time.monotonic).
+    `due_at` when to go on (time.monotonic). `is_tried_enough`: one more 500 says as much as several.
     """
 
     ref: BatchRef
     maybe_applied: bool
     job_id: str | None
     is_unsure: bool = False
+    is_tried_enough: bool = False
+    family: "Family | None" = None
+    is_all_500: bool = True
     tries: int = 0
     marks: int = 0
     job_pause: float = 0.0
     job_ends_at: float | None = None
     due_at: float = 0.0
     batch: Batch = field(init=False, repr=False)
+
+
+@dataclass(eq=False)
+class Family:
+    """What got nothing but 500 and was halved in this run, with the numbers of its halves."""
+
+    whole: Flight
+    error: RetryError
+    numbers: list[int] = field(default_factory=list)
+    is_answered: bool = False
+
+    def hear(self) -> None:
+        """Take note that something was said of one of its rows."""
+        self.is_answered = True
+        if self.whole.family:
+            self.whole.family.hear()
 
 
 def fault(sync: Sync, error: Exception) -> RetryError:
