@@ -59,6 +59,7 @@ class Delivery:
     last_asked: frozenset[int] = frozenset()
     trouble: DestinationError | None = None
     is_ending: bool = False  # nothing is begun any more
+    is_ended_by_500: bool = False
     paused_until: float = 0.0
     done: int = 0
     total: int = 0
@@ -129,7 +130,8 @@ class Delivery:
         return min(LONGEST_LOOK, max(0.0, max(at, self.paused_until) - time.monotonic()))
 
     def _free(self) -> int:
-        return self.parallel - len(self.under_way) - len(self.waiting)
+        most = 1 if self.halving.is_on_trial else self.parallel
+        return most - len(self.under_way) - len(self.waiting)
 
     def _next(self) -> list[Flight]:
         """What is to be started now: first what was waiting for its time, then what is new."""
@@ -305,7 +307,7 @@ class Delivery:
     def _run_out(self, flight: Flight, error: RetryError) -> None:
         """Look into a batch that is out of tries, or leave it."""
         if flight.is_all_500:
-            is_halved = may_halve(self.destination.capabilities, flight)
+            is_halved = may_halve(self.destination.capabilities, flight.batch.mode)
             if is_halved and self.halving.take(flight, error):
                 return
             outbox.leave_over_500(self.con, self.run, flight.ref.number)
@@ -315,7 +317,8 @@ class Delivery:
         """Leave a batch that gets no answer to the next run, and soon all of them."""
         self._leave([flight])
         self.trouble = self.trouble or error
-        if self.breaker.broke(error):
+        if self.breaker.broke(error) or self.halving.is_on_trial:
+            self.is_ended_by_500 |= not self.is_ending and is_server_error(error)
             self._end(error)
 
     def _wait_for_job(self, flight: Flight, answer: Job | None) -> None:

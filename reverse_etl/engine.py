@@ -24,7 +24,7 @@ from reverse_etl.connection import MissingVariableError, resolve
 from reverse_etl.declarations import Sync
 from reverse_etl.delivery import Delivery, Progress
 from reverse_etl.destination import Destination, DestinationError, StopError
-from reverse_etl.halving import Halving
+from reverse_etl.halving import Halving, may_halve
 from reverse_etl.patience import RetryPolicy
 from reverse_etl.previewing import Preview
 from reverse_etl.results import SyncResult
@@ -205,11 +205,16 @@ def _look_again(shift: _Shift, opened: books.OpenRun, trouble: DestinationError)
 
     That is how a batch that has nothing but bad rows, of one row for instance, comes to an end.
     """
-    again = shift.halving.again
-    if not again:
+    halving = shift.halving
+    is_heard = halving.is_alive and not halving.is_lost
+    if not (is_heard and may_halve(shift.destination.capabilities, shift.sync.mode)):
         raise trouble
     settling.settle(shift.con)
-    trouble = _deliver(shift, opened, "sent", again=again) or trouble
+    in_flight = outbox.batches(shift.con, opened, "sent")
+    again = {ref.number for ref in in_flight if ref.is_left_over_500} - halving.fresh
+    if not again:
+        raise trouble
+    trouble = _deliver(shift, opened, "sent", again=frozenset(again)) or trouble
     settling.settle(shift.con)
     if any(outbox.batches(shift.con, opened, status) for status in ("planned", "sent")):
         raise trouble
@@ -291,7 +296,9 @@ def _deliver(
         try:
             delivery.deliver(status, again)
         except DestinationError as error:
-            if delivery.is_ending:
+            # three bad rows in flight must not keep everybody else away for ever
+            shift.halving.is_on_trial = status == "sent" and delivery.is_ended_by_500
+            if delivery.is_ending and not shift.halving.is_on_trial:
                 raise
             return error
     return None

@@ -30,13 +30,9 @@ def is_server_error(error: RetryError) -> bool:
     return error.http_status == SERVER_ERROR and error.after_seconds is None
 
 
-def may_halve(capabilities: Capabilities, flight: Flight) -> bool:
-    """Whether rows of a batch may be sent again under another idempotency key."""
-    return (
-        capabilities.repeats_in_parts
-        and flight.batch.mode not in WHOLE_MODES
-        and flight.job_id is None
-    )
+def may_halve(capabilities: Capabilities, mode: str) -> bool:
+    """Whether rows that may have arrived may be sent again under another idempotency key."""
+    return capabilities.repeats_in_parts and mode not in WHOLE_MODES
 
 
 @dataclass
@@ -44,12 +40,14 @@ class Halving:
     """What is suspected of holding such rows. One for all deliveries of a run.
 
     `longest_silence` is how many halves in a row may get 500; `known` are the keys of rows that an
-    earlier run found. `left` has the numbers of batches that could not be looked into to the end.
+    earlier run found; `fresh` has the numbers of batches that this run was the first to leave.
     """
 
     longest_silence: int
     known: Set[str]
     is_alive: bool = False  # the receiver has answered something in this run
+    # what was in flight got nothing but 500: one batch of the plan tells whether to go on
+    is_on_trial: bool = False
     silence: int = 0
     due: list[Suspect] = field(default_factory=list)
     # of the batch that is being taken apart
@@ -57,7 +55,7 @@ class Halving:
     pieces: list[Suspect] = field(default_factory=list)
     rows: list[Suspect] = field(default_factory=list)
     families: list[Family] = field(default_factory=list)
-    left: set[int] = field(default_factory=set)
+    fresh: set[int] = field(default_factory=set)
 
     @property
     def is_at_work(self) -> bool:
@@ -69,14 +67,9 @@ class Halving:
         """Whether the receiver seems to answer nobody."""
         return self.silence >= self.longest_silence
 
-    @property
-    def again(self) -> frozenset[int]:
-        """Batches to look into once more, now that the receiver is known to be there."""
-        return frozenset(self.left if self.is_alive and not self.is_lost else ())
-
     def hear(self) -> None:
         """Take note of an answer."""
-        self.is_alive, self.silence = True, 0
+        self.is_alive, self.silence, self.is_on_trial = True, 0, False
 
     def take(self, flight: Flight, error: RetryError) -> bool:
         """Take what got 500 in all its tries; False if it is to be left to the next run."""
@@ -87,8 +80,8 @@ class Halving:
             (self.rows if is_row else self.pieces).append((flight, error))
             return True
         if not flight.ref.is_left_over_500:
+            self.fresh.add(flight.ref.number)
             return False
-        self.left.add(flight.ref.number)
         if self.is_lost or (is_row and not (is_expected or self.is_alive)):
             return False
         (self.rows if is_row else self.due).append((flight, error))
@@ -140,7 +133,6 @@ class Halving:
     def unanswered(self) -> Sequence[Family]:
         """The halves of a stage that is over which are to be put together again, the newest first."""
         over, self.families = self.families, []
-        self.left.update(number for family in over for number in family.numbers)
         return [family for family in reversed(over) if not family.is_answered]
 
 

@@ -109,6 +109,20 @@ def test_more_batches_than_end_a_run_have_a_bad_row_each(
     assert_all_but(run, receiver, bad)
 
 
+def test_bad_rows_alone_in_more_batches_than_end_a_run_keep_nobody_away(
+    run: Runner, many: Warehouse, receiver: Receiver
+) -> None:
+    bad = {"c00", "c01", "c02", "c03"}
+    receiver.always, receiver.poison = "poison", bad
+    sync = run.sync(batch_rows=1)
+    for _ in range(5):
+        result = run(sync)
+        if result.status == "succeeded":
+            break
+    assert (result.status, result.rows_rejected) == ("succeeded", 4)
+    assert_all_but(run, receiver, bad)
+
+
 def test_a_refused_row_is_tried_again_after_all_others_and_then_parked(
     run: Runner, many: Warehouse, receiver: Receiver
 ) -> None:
@@ -183,7 +197,9 @@ def test_500_to_everybody_ends_each_run_soon_and_leaves_the_batches_whole(
         sent = len(receiver.requests)
         result = run(sync)
         assert (result.status, result.rows_rejected, result.rows_pending) == ("incomplete", 0, 32)
-        assert len(receiver.requests) - sent <= 9 + 10
+        assert len(receiver.requests) - sent <= 9 + 10 + 3
+        # one more tells each time that the receiver still answers nobody
+        before += [(rows,)] * (sum(count for (count,) in before) < 32)
         assert run.rows(IN_FLIGHT) == before
         assert run.rows("FROM sync_log") == []
     receiver.always = "ok"
