@@ -1,10 +1,17 @@
 """A batch under way: how far it has come, and what is kept of the answer it gets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reverse_etl.booking import Booking
 from reverse_etl.declarations import Sync
-from reverse_etl.destination import Batch, BatchAnswer, RetryError, RowAnswer
+from reverse_etl.destination import (
+    Batch,
+    BatchAnswer,
+    Destination,
+    RejectError,
+    RetryError,
+    RowAnswer,
+)
 from reverse_etl.outbox import BatchRef
 from reverse_etl.redaction import redact
 
@@ -61,15 +68,36 @@ def fault(sync: Sync, error: Exception) -> RetryError:
     )
 
 
-def told_of_rows(
-    batch: Batch, answer: BatchAnswer, traces: Mapping[str, str] | None
+def refusal(flight: Flight, error: RejectError) -> BatchAnswer:
+    """The answer that is booked for a batch that was refused and cannot be halved."""
+    is_alone = len(flight.batch.rows) == 1
+    told = RowAnswer(error.code, (is_alone and error.detail) or str(error))
+    return BatchAnswer(error.http_status, rows={row.key: told for row in flight.batch.rows})
+
+
+def booking_of(flight: Flight, answer: BatchAnswer, destination: Destination) -> Booking:
+    """An answer as it is kept."""
+    return Booking(
+        flight.ref.number,
+        answer.http_status,
+        _told_of_rows(flight, answer, destination),
+        answer.requests,
+        answer.bytes_sent,
+    )
+
+
+def _told_of_rows(
+    flight: Flight, answer: BatchAnswer, destination: Destination
 ) -> dict[str, RowAnswer]:
     """What was said about single rows, without the personal data that may be in a receiver's words.
 
-    With `traces`, the rows that were refused may be there, known by what that says.
+    Rows that were refused and may be there all the same are known by what follows from the batch.
     """
+    batch = flight.batch
     if not answer.rows:
         return {}
+    is_refused = any(told.error_code for told in answer.rows.values())
+    traces = destination.addresses(batch) if flight.is_unsure and is_refused else None
     return {
         row.key: RowAnswer(
             redact(told.error_code, row.key, row.fields) if told.error_code else None,

@@ -11,11 +11,15 @@ search; and halves of which nothing was answered are put together again, so that
 to pieces in run after run. Of rows that were found before, 500 is what is expected.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass, field
 
+import duckdb
+
+from reverse_etl import outbox
 from reverse_etl.destination import BatchAnswer, Capabilities, RetryError, RowAnswer
 from reverse_etl.flights import Family, Flight
+from reverse_etl.ledger import OpenRun
 from reverse_etl.outbox import FOUND_CODE, SERVER_ERROR
 
 # a session means something as a whole alone, and an event happens as often as it is told
@@ -130,10 +134,22 @@ class Halving:
         for suspects in (self.due, self.pieces, self.rows):
             suspects.clear()
 
-    def unanswered(self) -> Sequence[Family]:
-        """The halves of a stage that is over which are to be put together again, the newest first."""
-        over, self.families = self.families, []
-        return [family for family in reversed(over) if not family.is_answered]
+    def put_together(self, con: duckdb.DuckDBPyConnection, run: OpenRun) -> None:
+        """Undo at the end of a stage what brought nothing, beginning with the smallest pieces."""
+        for family in reversed(self.families):
+            if not family.is_answered:
+                outbox.put_together(con, run, family.whole.ref.number, family.numbers)
+        self.families.clear()
+
+
+def take_apart(con: duckdb.DuckDBPyConnection, run: OpenRun, family: Family) -> list[Flight]:
+    """The halves of what may have arrived, each to be tried once."""
+    halves = outbox.split(con, run, family.whole.batch, "sent", is_left_over_500=True)
+    family.numbers += [ref.number for ref in halves]
+    return [
+        Flight(ref, True, None, is_unsure=True, is_tried_enough=True, family=family)
+        for ref in halves
+    ]
 
 
 def _refused(flight: Flight, error: RetryError) -> BatchAnswer:
