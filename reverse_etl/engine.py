@@ -2,9 +2,10 @@
 
 Promise: nothing is lost, and what is repeated after a kill or a missing answer is at most the
 batches in flight (`parallel` of them), under the same idempotency keys and with the same bodies.
-Two exceptions. Consent: a batch in flight with somebody who has withdrawn since is not sent again;
+Three exceptions. Consent: a batch in flight with somebody who has withdrawn since is not sent again;
 its rows are planned anew, and who withdrew is removed. Mode `replace`: a session that was
-interrupted is begun anew, since a part of one means nothing.
+interrupted is begun anew, since a part of one means nothing. And a batch that gets nothing but 500
+is halved in the end, under other keys (reverse_etl.halving).
 
 No database but the ledger is open while anything waits for a network.
 """

@@ -6,6 +6,7 @@ Requests are counted, since a receiver that answers 500 to everybody must not be
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def test_many_refused_rows_go_together_and_are_parked_one_by_one(
             break
     assert_all_but(run, receiver, bad)
     receiver.poison = bad - {"c10"}
-    result = run(sync, full=False)
+    result = run(sync)
     assert (result.status, result.rows_rejected) == ("succeeded", 15)
     assert run(sync).status == "succeeded"
     assert {row[3] for row in run.rows(REFUSED)} == {"parked"}
@@ -253,6 +254,29 @@ def test_who_is_refused_over_500_and_was_applied_is_removed_when_consent_goes(
     many.people["c05"]["consent"], receiver.poison = "withdrawn", set()
     assert run(sync).rows_removed == 1
     assert "c05" not in receiver.members
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_else_goes_wrong_bad_rows_are_parked_and_all_others_arrive(
+    run: Runner, many: Warehouse, receiver: Receiver, seed: int
+) -> None:
+    chance = random.Random(seed)
+    bad = set(chance.sample(sorted(many.people), chance.choice([1, 2, 3, 5, 8])))
+    receiver.always, receiver.poison = chance.choice(["poison", "poison after"]), bad
+    sync = run.sync(
+        batch_rows=chance.choice([1, 2, 5, 16, 64]), parallel=chance.choice([1, 4]), max_attempts=2
+    )
+    trouble = ["poison"] * 6 + ["503", "429", "500", "500 after", "reset", "422"]
+    for number in range(32, 44):
+        many.add(f"c{number}")
+        if number < 36:
+            receiver.script = [chance.choice(trouble) for _ in range(30)]
+        else:
+            receiver.script = []
+        result = run(sync)
+    assert (result.status, result.rows_rejected) == ("succeeded", len(bad))
+    assert {row[3] for row in run.rows(REFUSED)} == {"parked"}
+    assert_all_but(run, receiver, bad, 44)
 
 
 CHILD = """
