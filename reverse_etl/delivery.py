@@ -7,62 +7,35 @@ one transaction.
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
 
+from reverse_etl import jobs, outbox
 from reverse_etl import ledger as books
-from reverse_etl import outbox, settling
+from reverse_etl.booking import book
 from reverse_etl.declarations import Sync
 from reverse_etl.destination import (
-    Batch,
     BatchAnswer,
     Destination,
     DestinationError,
     Job,
     RejectError,
     RetryError,
-    RowAnswer,
 )
+from reverse_etl.flights import Flight, booking_of, fault, refusal
+from reverse_etl.halving import Halving, is_server_error, may_halve, take_apart
 from reverse_etl.patience import Breaker, RetryPolicy, wait_before
-from reverse_etl.redaction import redact
+from reverse_etl.turns import Turns
 
 Progress = Callable[[int, int], None]
 Answer = BatchAnswer | Job | None
-# so often the main thread looks up, whatever it waits for
-LONGEST_LOOK = 1.0
-BYTES_AT_ONCE = 2_000_000
 # times `parallel`
 MARKED_AHEAD = 3
 REMARKS_KEPT = 5
-JOB_PAUSE_GROWTH = 1.5
-LONGEST_JOB_PAUSE = 30.0
-
-
-@dataclass
-class Flight:
-    """A batch and how far it has come. It keeps its turn while it waits for another try.
-
-    `maybe_applied`: once one try may have arrived, the batch stays in flight whatever the next ones
-    meet. `is_unsure`: a try or a part of one may have arrived besides the one that is answered, so
-    a row that is refused may be there all the same. `marks` is how many tries the ledger knows of,
-    `due_at` when to go on (time.monotonic).
-    """
-
-    ref: outbox.BatchRef
-    maybe_applied: bool
-    job_id: str | None
-    is_unsure: bool = False
-    tries: int = 0
-    marks: int = 0
-    job_pause: float = 0.0
-    job_ends_at: float | None = None
-    due_at: float = 0.0
-    batch: Batch = field(init=False, repr=False)
 
 
 @dataclass
@@ -76,97 +49,72 @@ class Delivery:
     policy: RetryPolicy
     clock: Callable[[], datetime]
     parallel: int
+    halving: Halving
     progress: Progress | None = None
     # jobs of these batches are asked about; they are not sent again
     last_asked: frozenset[int] = frozenset()
     trouble: DestinationError | None = None
     is_ending: bool = False  # nothing is begun any more
-    paused_until: float = 0.0
+    is_all_500: bool = True  # what kept batches from being answered
     done: int = 0
     total: int = 0
-    due: deque[Flight] = field(default_factory=deque)
-    waiting: list[Flight] = field(default_factory=list)
     under_way: dict[Future[Answer], Flight] = field(default_factory=dict)
-    # batches that were read ahead
-    read: dict[int, Batch] = field(default_factory=dict)
     # what the destination said that belongs to no row, each once
     remarks: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(self.policy)
+        self.turns = Turns(outbox.Reader(self.con, self.sync, self.run))
 
-    def deliver(self, status: str) -> None:
+    def deliver(self, status: str, again: frozenset[int] = frozenset()) -> None:
         """Send the batches of a status (`sent`: those in flight, else `planned`), stage by stage.
 
-        Raises the DestinationError that kept a batch from being answered, after the others of its
-        stage; what comes later is left then. `is_ending` says whether others would fare better.
+        With `again`, only these, once more in this run, and with one try. Raises the
+        DestinationError that kept a batch from being answered, after the others of its stage; what
+        comes later is left then. `is_ending` says whether others would fare better.
         """
         is_repeat = status == "sent"
-        refs = outbox.batches(self.con, self.run, status)
+        refs = outbox.batches(self.con, self.run, status, again)
         self.done, self.total = 0, sum(ref.row_count for ref in refs)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="sync") as pool:
             for _, stage in itertools.groupby(refs, lambda ref: ref.stage):
-                self.due = deque(
-                    Flight(ref, is_repeat, ref.job_id, is_repeat and ref.job_id is None)
+                self.turns.due.extend(
+                    Flight(
+                        ref,
+                        is_repeat,
+                        ref.job_id,
+                        is_unsure=is_repeat and ref.job_id is None,
+                        is_tried_enough=bool(again),
+                    )
                     for ref in stage
                 )
                 self._deliver_stage(pool)
                 if self.trouble:
                     raise self.trouble
 
+    @property
+    def is_ended_by_500(self) -> bool:
+        """Whether nothing is begun any more because batches got nothing but 500."""
+        return self.is_ending and self.is_all_500 and isinstance(self.trouble, RetryError)
+
     def _deliver_stage(self, pool: ThreadPoolExecutor) -> None:
-        while self.due or self.waiting or self.under_way:
+        while self.turns or self.under_way or self.halving.is_at_work:
+            self._halve()
             if self.is_ending:
-                self._leave([*self.due, *self.waiting])
-                self.due.clear()
-                self.waiting.clear()
-            starting = self._next()
+                self._leave(self.turns.end())
+                self.halving.stop()
+            most = 1 if self.halving.is_on_trial else self.parallel
+            starting = self.turns.next(len(self.under_way), most)
             self._mark(starting)
             for flight in starting:
                 self.under_way[self._start(pool, flight)] = flight
+            pause = self.turns.pause(len(self.under_way), most)
             if self.under_way:
-                arrived, _ = wait(self.under_way, self._pause(), FIRST_COMPLETED)
+                arrived, _ = wait(self.under_way, pause, FIRST_COMPLETED)
                 self._take_in([(self.under_way.pop(future), future) for future in arrived])
-            elif self.due or self.waiting:
-                time.sleep(self._pause())
-
-    def _pause(self) -> float:
-        """Seconds until there may be something to begin, one at most."""
-        if self.is_ending:
-            return LONGEST_LOOK
-        at = min((flight.due_at for flight in self.waiting), default=float("inf"))
-        if self.due and self._free() > 0:
-            at = 0.0
-        return min(LONGEST_LOOK, max(0.0, max(at, self.paused_until) - time.monotonic()))
-
-    def _free(self) -> int:
-        return self.parallel - len(self.under_way) - len(self.waiting)
-
-    def _next(self) -> list[Flight]:
-        """What is to be started now: first what was waiting for its time, then what is new."""
-        now = time.monotonic()
-        if self.is_ending or now < self.paused_until:
-            return []
-        free = self._free()
-        starting = [flight for flight in self.waiting if flight.due_at <= now]
-        self.waiting = [flight for flight in self.waiting if flight.due_at > now]
-        while self.due and free > 0:
-            flight = self.due.popleft()
-            flight.batch = self._read(flight.ref)
-            starting.append(flight)
-            free -= 1
-        return starting
-
-    def _read(self, ref: outbox.BatchRef) -> Batch:
-        """A batch; with it those after it are read, as far as that is a few megabytes."""
-        if ref.number not in self.read:
-            following = itertools.accumulate(
-                (flight.ref for flight in self.due), _with_bytes, initial=(ref, ref.payload_bytes)
-            )
-            near = itertools.takewhile(lambda item: item[1] <= BYTES_AT_ONCE, following)
-            numbers = [found.number for found, _ in near] or [ref.number]
-            self.read = outbox.read_batches(self.con, self.sync, self.run, numbers)
-        return self.read.pop(ref.number)
+            elif self.turns:
+                time.sleep(pause)
+        self.halving.put_together(self.con, self.run)
 
     def _mark(self, starting: list[Flight]) -> None:
         """Note what is sent now, before it is; what is new together with the next ones.
@@ -177,7 +125,7 @@ class Delivery:
         sending = [flight for flight in starting if flight.job_id is None]
         marking = [flight for flight in sending if flight.marks == flight.tries]
         if marking:
-            ahead = itertools.islice(self.due, MARKED_AHEAD * self.parallel)
+            ahead = itertools.islice(self.turns.due, MARKED_AHEAD * self.parallel)
             marking += [flight for flight in ahead if flight.marks == 0]
             numbers = [flight.ref.number for flight in marking]
             outbox.mark_sent(self.con, self.run, numbers, self.clock())
@@ -189,8 +137,7 @@ class Delivery:
     def _start(self, pool: ThreadPoolExecutor, flight: Flight) -> Future[Answer]:
         if flight.job_id is None:
             return pool.submit(self.destination.send, flight.batch)
-        if flight.job_ends_at is None:
-            flight.job_ends_at = time.monotonic() + self.policy.job_seconds
+        jobs.resume(flight, self.policy)
         return pool.submit(self.destination.collect, flight.batch, flight.job_id)
 
     def _take_in(self, arrived: list[tuple[Flight, Future[Answer]]]) -> None:
@@ -201,15 +148,13 @@ class Delivery:
                 answer = future.result()
             except RejectError as error:
                 self._doubt(flight, error)
+                self._hear(flight, error.http_status)
                 if flight.ref.number in self.last_asked:
                     continue
                 if len(flight.batch.rows) > 1 and flight.batch.mode != "replace":
                     self._split(flight)
                     continue
-                is_alone = len(flight.batch.rows) == 1
-                told = RowAnswer(error.code, (is_alone and error.detail) or str(error))
-                rows = {row.key: told for row in flight.batch.rows}
-                answered.append((flight, BatchAnswer(error.http_status, rows=rows)))
+                answered.append((flight, refusal(flight, error)))
             except RetryError as error:
                 self._meet(flight, error)
             except DestinationError as error:
@@ -219,9 +164,10 @@ class Delivery:
                 self._leave([flight])
             except Exception as error:
                 flight.maybe_applied = True
-                self._give_up(flight, _fault(self.sync, error))
+                self._give_up(flight, fault(self.sync, error))
             else:
                 if isinstance(answer, BatchAnswer):
+                    self._hear(flight, answer.http_status)
                     answered.append((flight, answer))
                 else:
                     self._wait_for_job(flight, answer)
@@ -229,17 +175,8 @@ class Delivery:
             self._book(answered)
 
     def _book(self, answered: list[tuple[Flight, BatchAnswer]]) -> None:
-        bookings = [
-            settling.Booking(
-                flight.ref.number,
-                answer.http_status,
-                _redacted(flight.batch, answer, self._traces(flight, answer)),
-                answer.requests,
-                answer.bytes_sent,
-            )
-            for flight, answer in answered
-        ]
-        settling.book(self.con, self.run.sync_run_id, bookings, self.clock())
+        bookings = [booking_of(flight, answer, self.destination) for flight, answer in answered]
+        book(self.con, self.run.sync_run_id, bookings, self.clock())
         for (flight, answer), booking in zip(answered, bookings, strict=True):
             rows = len(flight.batch.rows)
             self.done += rows
@@ -250,10 +187,12 @@ class Delivery:
             if error := self.breaker.answered(rows, booking.rows.values()):
                 self._end(error)
 
-    def _traces(self, flight: Flight, answer: BatchAnswer) -> Mapping[str, str] | None:
-        """What refused rows are known by that may be there all the same; None if none can be."""
-        is_refused = any(told.error_code for told in answer.rows.values())
-        return self.destination.addresses(flight.batch) if flight.is_unsure and is_refused else None
+    def _hear(self, flight: Flight, http_status: int | None) -> None:
+        """Take note of an answer; without a status nothing was sent."""
+        if http_status is not None:
+            self.halving.hear()
+        if flight.family:
+            flight.family.hear()
 
     def _doubt(self, flight: Flight, error: DestinationError) -> None:
         """Take note that a try, or a part of it, may have arrived."""
@@ -268,7 +207,23 @@ class Delivery:
         halves = outbox.split(self.con, self.run, flight.batch, status)
         is_unsure = flight.is_unsure or flight.job_id is not None
         flights = [Flight(ref, flight.maybe_applied, None, is_unsure) for ref in halves]
-        self.due.extendleft(reversed(flights))
+        self.turns.put_first(flights)
+
+    def _halve(self) -> None:
+        """Go on looking for rows that get nothing but 500, when it is their turn."""
+        halving = self.halving
+        if not halving.is_at_work or self.is_ending:
+            return
+        flights = (*self.turns.due, *self.turns.waiting, *self.under_way.values())
+        # both halves first; and who is there to answer, answers the others before
+        if any(flight.family for flight in flights) or (halving.is_alive and flights):
+            return
+        if found := halving.found():
+            self._book(found)
+        for flight, error in halving.give_up():
+            self._give_up(flight, error)
+        if not self.is_ending and (family := halving.next()):
+            self.turns.put_first(take_apart(self.con, self.run, family))
 
     def _meet(self, flight: Flight, error: RetryError) -> None:
         """Try again later, or leave the batch to the next run."""
@@ -277,21 +232,31 @@ class Delivery:
             self._ask_again(flight, error, error.after_seconds)
             return
         self._doubt(flight, error)
+        flight.is_all_500 = flight.is_all_500 and is_server_error(error)
         seconds = wait_before(self.policy, flight.tries, error.after_seconds)
-        if seconds is None:
-            self._give_up(flight, error)
+        if seconds is None or (flight.is_tried_enough and flight.is_all_500):
+            self._run_out(flight, error)
             return
-        flight.due_at = time.monotonic() + seconds
         if error.after_seconds:
             # who asks to wait means everybody
-            self.paused_until = max(self.paused_until, time.monotonic() + error.after_seconds)
-        self.waiting.append(flight)
+            self.turns.hold(error.after_seconds)
+        self.turns.wait(flight, seconds)
+
+    def _run_out(self, flight: Flight, error: RetryError) -> None:
+        """Look into a batch that is out of tries, or leave it."""
+        if flight.is_all_500:
+            is_halved = may_halve(self.destination.capabilities, flight.batch.mode)
+            if is_halved and self.halving.take(flight, error):
+                return
+            outbox.leave_over_500(self.con, self.run, flight.ref.number)
+        self._give_up(flight, error)
 
     def _give_up(self, flight: Flight, error: RetryError) -> None:
         """Leave a batch that gets no answer to the next run, and soon all of them."""
         self._leave([flight])
         self.trouble = self.trouble or error
-        if self.breaker.broke(error):
+        self.is_all_500 = self.is_all_500 and is_server_error(error)
+        if self.breaker.broke(error) or self.halving.is_on_trial:
             self._end(error)
 
     def _wait_for_job(self, flight: Flight, answer: Job | None) -> None:
@@ -299,31 +264,20 @@ class Delivery:
         if answer is not None:
             outbox.note_job(self.con, self.run, flight.ref.number, answer.job_id)
             books.count_requests(self.con, self.run, answer.requests, answer.bytes_sent)
-            flight.job_id, flight.maybe_applied = answer.job_id, True
-            flight.job_pause = answer.after_seconds
-            flight.job_ends_at = time.monotonic() + self.policy.job_seconds
-            flight.due_at = time.monotonic() + flight.job_pause
-            self.waiting.append(flight)
+            jobs.begin(flight, answer, self.policy)
+            self.turns.wait(flight, answer.after_seconds)
             return
         books.count_requests(self.con, self.run, 1)
-        flight.job_pause = min(
-            LONGEST_JOB_PAUSE, max(flight.job_pause, self.policy.first_wait) * JOB_PAUSE_GROWTH
-        )
-        late = RetryError(
-            f"the destination has worked on a batch for over {self.policy.job_seconds:g} s: the "
-            "next run asks for its answer",
-            code="job_unfinished",
-            maybe_applied=True,
-        )
-        self._ask_again(flight, late, flight.job_pause)
+        seconds = jobs.longer_pause(flight, self.policy)
+        self._ask_again(flight, jobs.unfinished(self.policy), seconds)
 
     def _ask_again(self, flight: Flight, error: RetryError, seconds: float | None) -> None:
         """Ask about a job later; when its time is up, leave it to the next run."""
-        flight.due_at = time.monotonic() + (seconds or max(flight.job_pause, 1.0))
-        if flight.job_ends_at is not None and flight.due_at > flight.job_ends_at:
+        seconds = seconds or max(flight.job_pause, 1.0)
+        if jobs.is_late(flight, seconds):
             self.trouble = self.trouble or error
-            return
-        self.waiting.append(flight)
+        else:
+            self.turns.wait(flight, seconds)
 
     def _leave(self, flights: list[Flight]) -> None:
         """Leave batches to the next run: in flight if they may have arrived, else planned anew."""
@@ -337,43 +291,3 @@ class Delivery:
         # what stops everything is worth more than what kept one batch
         self.trouble = error if not self.is_ending else self.trouble
         self.is_ending = True
-
-
-def _with_bytes(
-    before: tuple[outbox.BatchRef, int], ref: outbox.BatchRef
-) -> tuple[outbox.BatchRef, int]:
-    return ref, before[1] + ref.payload_bytes
-
-
-def _fault(sync: Sync, error: Exception) -> RetryError:
-    """What is said of an exception that a destination's file should not have let through."""
-    # its text may quote a row
-    return RetryError(
-        f"{type(error).__name__} in reverse_etl/destinations/{sync.destination}.py: this is a fault "
-        "of that file",
-        code="fault",
-        maybe_applied=True,
-    )
-
-
-def _redacted(
-    batch: Batch, answer: BatchAnswer, traces: Mapping[str, str] | None
-) -> dict[str, RowAnswer]:
-    """What was said about single rows, without the personal data that may be in a receiver's words.
-
-    With `traces`, the rows that were refused may be there, known by what that says.
-    """
-    if not answer.rows:
-        return {}
-    return {
-        row.key: RowAnswer(
-            redact(told.error_code, row.key, row.fields) if told.error_code else None,
-            redact(told.error, row.key, row.fields) if told.error else None,
-            told.remote_id
-            if traces is None or told.remote_id is not None or not told.error_code
-            else traces.get(row.key),
-            told.is_there or (traces is not None and bool(told.error_code)),
-        )
-        for row in batch.rows
-        if (told := answer.rows.get(row.key))
-    }

@@ -30,7 +30,9 @@ class Capabilities:
     `parallel` is how many batches may be under way at once: `send` is then called from several
     threads. `one_operation` says that a batch has upserts or removals, never both;
     `changed_fields` that an update may carry changed fields alone; `exactly_once` that a batch and
-    its idempotency key are written in one transaction, so that sending again repeats nothing.
+    its idempotency key are written in one transaction, so that sending again repeats nothing;
+    `repeats_in_parts` that rows which may have arrived may arrive once more in another batch: each
+    says what is, whatever stands beside it, and nothing is left behind that works on them later.
 
     `connection_keys` are those that must be given, `optional_connection_keys` those that may be;
     `secret_keys` have to be `${NAME}` references. `known_fields` are the only target fields there
@@ -57,6 +59,7 @@ class Capabilities:
     one_operation: bool = False
     changed_fields: bool = False
     exactly_once: bool = False
+    repeats_in_parts: bool = False
     cannot: str = ""
 
 

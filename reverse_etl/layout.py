@@ -76,7 +76,8 @@ INTERNAL = {
         "is_new": "BOOLEAN",
     },
     # status: planned → sent → answered → acknowledged (settled); or split (its halves are batches
-    # of their own), abandoned (in flight, and must not be sent again)
+    # of their own), abandoned (in flight, and must not be sent again). http_status of what is in
+    # flight is 500 if that is all it was answered in its last tries (reverse_etl.halving)
     "sync_batches": {
         "sync_run_id": "VARCHAR",
         "batch_number": "INTEGER",

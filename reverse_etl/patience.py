@@ -14,6 +14,7 @@ class RetryPolicy:
     A receiver that asks for more than `longest_wait` seconds ends the run as incomplete instead. So
     do `broken_batches` in a row that are out of tries, and `refused_rows` rows that are all refused
     with one code while none was accepted. A job is asked about for `job_seconds` at most.
+    `silent_halves` in a row that get 500 end the search for the rows that they are about.
     """
 
     tries: int = 5
@@ -22,6 +23,7 @@ class RetryPolicy:
     broken_batches: int = 3
     refused_rows: int = 25
     job_seconds: float = 600.0
+    silent_halves: int = 10
 
 
 def wait_before(policy: RetryPolicy, attempt: int, asked: float | None) -> float | None:

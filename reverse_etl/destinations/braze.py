@@ -44,6 +44,7 @@ class Braze(HttpDestination):
         secret_keys=frozenset({"api_key"}),
         reserved_fields=frozenset({"_update_existing_only", "braze_id", "user_alias"}),
         parallel=8,
+        repeats_in_parts=True,
         rate=Rate(3_000, 3.0),
         changed_fields=True,
         cannot="cannot tell whether Braze applied what it accepted (it works on it later), and "

@@ -45,6 +45,7 @@ class CustomerIo(Conversation):
         max_bytes=500_000,
         row_overhead=200,
         parallel=8,
+        repeats_in_parts=True,
         rate=Rate(100, 1.0),
         one_operation=True,
         changed_fields=True,

@@ -63,6 +63,7 @@ class HubSpot(Conversation):
         secret_keys=frozenset({"access_token"}),
         required_fields=frozenset({"email"}),
         parallel=4,
+        repeats_in_parts=True,
         rate=Rate(190, 10.0),
         one_operation=True,
         changed_fields=True,

@@ -42,6 +42,7 @@ class LinkedinAudiences(MemberDestination):
         known_fields=frozenset({"email"}),
         required_fields=frozenset({"email"}),
         parallel=2,
+        repeats_in_parts=True,
         rate=Rate(600, 60.0),
         cannot="Only the hashed email is sent: names, titles, companies and advertising ids are "
         "what LinkedIn takes unhashed, and the ledger keeps what is sent. A segment takes up to two "

@@ -53,6 +53,7 @@ class Mailchimp(Conversation):
         secret_keys=frozenset({"api_key"}),
         required_fields=frozenset({"email_address"}),
         parallel=8,
+        repeats_in_parts=True,
         one_operation=True,
         cannot="cannot subscribe again who unsubscribed at Mailchimp, and archives one member a "
         "request, so removals are slow",

@@ -79,6 +79,7 @@ class MetaAudiences(MemberDestination):
         ),
         one_of_fields=frozenset({"email", "phone", "external_id"}),
         parallel=2,
+        repeats_in_parts=True,
         one_operation=True,
         cannot="Meta counts the entries it finds invalid and names at most a sample of them, so a "
         "refused row may count as sent; it says of nobody whether they were matched. Advertising "

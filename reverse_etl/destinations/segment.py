@@ -39,6 +39,7 @@ class Segment(HttpDestination):
         max_bytes=500_000,
         row_overhead=300,
         parallel=4,
+        repeats_in_parts=True,
         cannot="Segment takes nothing back: who leaves an audience, or withdraws consent, stays as "
         "they were told (delete them there by its own request). It answers 200 to a message that it "
         "drops later, so look at its debugger.",

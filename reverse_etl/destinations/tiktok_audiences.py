@@ -56,6 +56,7 @@ class TiktokAudiences(MemberDestination):
         known_fields=frozenset({"email", "phone", "idfa", "aaid"}),
         one_of_fields=frozenset({"email", "phone", "idfa", "aaid"}),
         parallel=2,
+        repeats_in_parts=True,
         one_operation=True,
         cannot="TikTok answers for a request as a whole, so a wrong row is found by splitting the "
         "batch; it says of nobody whether they were matched, and an audience is of use from 1,000 "

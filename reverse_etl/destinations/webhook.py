@@ -32,6 +32,7 @@ class Webhook(HttpDestination):
         optional_connection_keys=frozenset({"timeout_seconds"}),
         secret_keys=frozenset({"secret"}),
         parallel=4,
+        repeats_in_parts=True,
     )
 
     address_key = "url"

@@ -139,13 +139,15 @@ class Receiver:
     "429:<seconds>",
     "500 after" (applied, then an error), "hang", "reset" (applied, then cut in the middle of the
     answer), "rows" (rejects the rows in `bad_keys`; "rows 207" with that status), "slow",
-    "picky" (422 for a batch with one of `bad_keys`). With `always`, every request is met in that way.
+    "picky" (422 for a batch with one of `bad_keys`), "poison" (500 for a batch with one of
+    `poison`; "poison after" applies it before). With `always`, every request is met in that way.
     """
 
     url: str = ""
     script: list[str] = field(default_factory=list)
     always: str = "ok"
     bad_keys: set[str] = field(default_factory=set)
+    poison: set[str] = field(default_factory=set)
     requests: list[Received] = field(default_factory=list)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     complaint: Callable[[dict[str, Any]], str] = lambda _: "no good"
@@ -200,9 +202,11 @@ def receiver() -> Iterator[Receiver]:
                 )
                 state.requests.append(received)
                 order = state.script.pop(0) if state.script else state.always
+                keys = {row["key"] for row in received.body["rows"]}
                 if order == "picky":
-                    keys = {row["key"] for row in received.body["rows"]}
                     order = "422" if keys & state.bad_keys else "ok"
+                if order.startswith("poison"):
+                    order = order.replace("poison", "500") if keys & state.poison else "ok"
                 if order in {"ok", "rows", "rows 207", "500 after", "reset", "slow"}:
                     state.apply(received)
             self.answer(order, received.body["rows"])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverse_etl import destinations, engine, ledger, outbox, plan, recording, settling
+from reverse_etl import booking, destinations, engine, ledger, outbox, plan, recording, settling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,8 +150,8 @@ def test_incremental_equals_full(
                 plan.make(con, sync, path, opened)
                 record(con, sync, opened, at)
                 refs = outbox.batches(con, opened, "planned")
-                answers = [settling.Booking(ref.number, 200, {}) for ref in refs]
-                settling.book(con, opened.sync_run_id, answers, at)
+                answers = [booking.Booking(ref.number, 200, {}) for ref in refs]
+                booking.book(con, opened.sync_run_id, answers, at)
                 settling.settle(con)
                 settling.close_run(con, opened.sync_run_id, status="succeeded", addresses={}, at=at)
         with duckdb.connect(str(home / "ledger.duckdb")) as con:
