@@ -53,6 +53,19 @@ SYNONYMS: dict[str, frozenset[str]] = {
         "geburtsdatum date_de_naissance naissance fecha_de_nacimiento fecha_nacimiento "
         "geburtstag geboortedatum data_di_nascita birth d_o_b born_on"
     ),
+    # a birth date in three columns
+    "birth_year": _names(
+        "birth_year year_of_birth yob by byear birthyear dob_year dob_y dob_yyyy yearofbirth b_year "
+        "birth_yr birth_y geburtsjahr annee_naissance ano_nacimiento geboortejaar"
+    ),
+    "birth_month": _names(
+        "birth_month month_of_birth mob bm bmonth birthmonth dob_month dob_m dob_mm monthofbirth "
+        "b_month birth_mo birth_m geburtsmonat mois_naissance mes_nacimiento geboortemaand"
+    ),
+    "birth_day": _names(
+        "birth_day day_of_birth bd bday birthday_day dob_day dob_d dob_dd dayofbirth b_day birth_d "
+        "geburtstag_tag jour_naissance dia_nacimiento geboortedag"
+    ),
     "age": _names("age alter edad age_at_year_end age_years birth_age"),
     "sex": _names("sex gender gender_code sex_code geschlecht sexe sexo gndr"),
     "street": _names(
@@ -86,6 +99,8 @@ SYNONYMS: dict[str, frozenset[str]] = {
     ),
     "country": _names("country country_code land pays pais addr_country nation"),
 }
+
+BIRTH_PARTS = ("birth_year", "birth_month", "birth_day")
 
 # Fields that several columns may have.
 MANY = frozenset({"email", "phone", "identifier", "attribute", "ignored"})

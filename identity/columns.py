@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from identity.column_names import (
     ANSWERS,
+    BIRTH_PARTS,
     DESCRIPTIONS,
     IDENTIFIERS,
     MANY,
@@ -35,6 +36,7 @@ DATE = (
     r"|[0-9]{4}(1[89]|20)[0-9]{2})([ T]00:00(:00)?)?$"
 )
 NAME = r"^[\p{L}'\x{2019}.-]+(,? +[\p{L}'\x{2019}.-]+){1,3}$"
+YEAR = r"^(1[89]|20)[0-9]{2}(\.0+)?$"
 SEX = ("m", "f", "male", "female", "man", "woman", "w", "u", "x", "unknown", "other", "1", "2")
 
 
@@ -65,6 +67,9 @@ class Profile:
     name: float
     digits: float
     sex: float
+    year: float
+    month: float
+    day: float
     length: float
 
 
@@ -107,7 +112,7 @@ def recognise(
         if field not in MANY:
             taken.setdefault(field, name)
         found.append(Column(header, name, field, why, seen.filled))
-    return tuple(_by_content(con, found, given.rows))
+    return tuple(_by_content(con, _with_birth_parts(found), given.rows))
 
 
 def need_people(given: Given, columns: tuple[Column, ...]) -> None:
@@ -150,6 +155,9 @@ def _field(header: str, seen: Profile) -> tuple[str, str]:
         "email": seen.email >= 0.5,
         "phone": seen.phone >= 0.5 or seen.digits >= 0.8,
         "birth_date": seen.date >= 0.5,
+        "birth_year": seen.year >= 0.9,
+        "birth_month": seen.month >= 0.9,
+        "birth_day": seen.day >= 0.9,
         "sex": seen.sex >= 0.5 or seen.distinct <= 8,
         "first_name": seen.digits < 0.5,
         "last_name": seen.digits < 0.5,
@@ -180,6 +188,22 @@ def _named(header: str, tokens: frozenset[str]) -> str | None:
     return None
 
 
+def _with_birth_parts(columns: list[Column]) -> list[Column]:
+    """Leave the parts of a birth date in the place of a column that has all of it, and only if they
+    say as much: a month or a day without a year is nobody's."""
+    fields = {column.field: column.header for column in columns}
+    if whole := fields.get("birth_date"):
+        field, why = "ignored", f"the whole birth date is in {whole}"
+    elif "birth_year" not in fields:
+        field, why = "attribute", "there is no year of birth"
+    else:
+        return columns
+    return [
+        replace(column, field=field, why=why) if column.field in BIRTH_PARTS else column
+        for column in columns
+    ]
+
+
 def _profile(con: duckdb.DuckDBPyConnection, name: str, rows: int) -> Profile:
     row = con.execute(
         f"""
@@ -192,10 +216,13 @@ def _profile(con: duckdb.DuckDBPyConnection, name: str, rows: int) -> Profile:
                 length(regexp_replace(v, '[^0-9]', '', 'g')) between 7 and 15)::int),
             avg(regexp_matches(v, $3)::int), avg(regexp_matches(v, $4)::int),
             avg((regexp_matches(v, '[0-9]') and not regexp_matches(v, ' '))::int),
-            avg(list_contains($5::varchar[], lower(v))::int), avg(length(v))
+            avg(list_contains($5::varchar[], lower(v))::int),
+            avg(regexp_matches(v, $6)::int),
+            avg((try_cast(v as double) between 1 and 12)::int),
+            avg((try_cast(v as double) between 1 and 31)::int), avg(length(v))
         from filled
         """,
-        [EMAIL, PHONE, DATE, NAME, list(SEX)],
+        [EMAIL, PHONE, DATE, NAME, list(SEX), YEAR],
     ).fetchall()[0]
     count, distinct, *shares = row
     return Profile(

@@ -20,7 +20,7 @@ import duckdb
 
 from identity.columns import Column, need_column, need_people, recognise
 from identity.evaluate import evaluate
-from identity.files import PARQUET, FileError, Given, read_files
+from identity.files import PARQUET, FileError, Given, empty_markers, read_files
 from identity.findings import Findings, find_out
 from identity.intake import KEY, add_findings, build_contacts
 from identity.normalise import EXTRA, load_macros
@@ -95,10 +95,13 @@ def resolve_files(
     if truth is not None:
         _set_truth_aside(con, given, need_column(given, truth))
         ignore = (*ignore, truth)
+    markers = empty_markers(con, given)
     tell("recognise columns")
     load_macros(con)
     columns = recognise(con, given, asked or {}, id_column=id_column, ignore=tuple(ignore))
     columns, id_header, notes = _choose_id(con, columns, id_column)
+    if markers:
+        notes = (*notes, f"cells that say {', '.join(markers)} were taken for empty ones")
     build_contacts(con, columns)
     columns, findings = find_out(con, columns, rules)
     need_people(given, columns)

@@ -30,6 +30,13 @@ HEADER_LINES = 100  # as far as a header with line breaks may go
 SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
+# What programs write where there is nothing (R, pandas, databases, spreadsheets)
+MARKERS = ("NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "NaN", "nan", "NaT", r"\N")
+# ... unless it is somebody's name: it stands in several columns, or is too frequent in one
+LEAST_MARKED = 2
+SHARE_MARKED = 0.05
+
+
 class FileError(ValueError):
     """A file that cannot be read; the message names it and says what to do."""
 
@@ -97,6 +104,39 @@ def read_files(con: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Given:
     for table, _ in relations:
         con.execute(f"drop table {table}")
     return Given(tuple(files), tuple(columns), sum(f.rows for f in files))
+
+
+def empty_markers(con: duckdb.DuckDBPyConnection, given: Given) -> tuple[str, ...]:
+    """Empty the cells of `given` that say in a word that there is nothing; return the words.
+
+    A word that stands in one column only, and seldom, may be a value (Mr Null, Ms Na).
+    """
+    names = [f"c{number + 1}" for number in range(len(given.columns))]
+    counted = con.execute(
+        " union all ".join(
+            f"select {name} as word, count(*) / {given.rows} from given"
+            f" where {name} in {MARKERS} group by all"
+            for name in names
+        )
+    ).fetchall()
+    shares: dict[str, list[float]] = {}
+    for word, share in counted:
+        shares.setdefault(word, []).append(share)
+    words = tuple(
+        word
+        for word in MARKERS
+        if len(shares.get(word, ())) >= LEAST_MARKED or max(shares.get(word, (0,))) > SHARE_MARKED
+    )
+    if words:
+        values = ", ".join(
+            f"case when list_contains($words::varchar[], {name}) then null else {name} end as {name}"
+            for name in names
+        )
+        con.execute(
+            f"create or replace table given as select * replace ({values}) from given",
+            {"words": list(words)},
+        )
+    return words
 
 
 def _read(con: duckdb.DuckDBPyConnection, path: Path, table: str) -> GivenFile:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from identity.column_names import BIRTH_PARTS
 from identity.columns import Column
 from identity.findings import Findings
 from identity.normalise import EXTRA
@@ -35,6 +36,7 @@ COUNTRIES = {
     "br": ("brazil", "brasil"),
 }
 
+YEAR_OF_AGES = 2000
 MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%d%b%Y")
 
 
@@ -55,7 +57,7 @@ def build_contacts(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) ->
     source = _first(columns, "source")
     if _count_distinct(con, source) > MANY_SOURCES:
         source = "null::varchar"
-    _parse_dates(con, _first(columns, "birth_date"), source)
+    _parse_dates(con, _birth_date(columns), source)
     # a street with commas is a whole address
     street = _first(columns, "street")
     address = f"coalesce({_first(columns, 'address')}, case when contains({street}, ',') then {street} end)"
@@ -76,7 +78,7 @@ def build_contacts(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) ->
             {_first(columns, "phone")} as phone,
             try_strptime(d.birth_text, '%Y%m%d')::date as birth_date,
             d.birth_text,
-            try_cast(regexp_extract({_first(columns, "age")}, '[0-9]+') as integer) as age,
+            {_age(columns)} as age,
             {_first(columns, "sex")} as sex,
             coalesce(
                 nullif(concat_ws(' ', {_first(columns, "street_number")},
@@ -139,6 +141,25 @@ def _first(columns: Sequence[Column], field: str) -> str:
     """Return SQL for the first filled of the columns of a field."""
     names = [column.sql_name for column in columns if column.field == field]
     return f"coalesce({', '.join(names)})" if names else "null::varchar"
+
+
+def _birth_date(columns: Sequence[Column]) -> str:
+    """Return SQL for the birth date as text, put together where it is in three columns."""
+    parts = [
+        f"lpad(try_cast(try_cast({_first(columns, field)} as double) as integer)::varchar, {width}, '0')"
+        for field, width in zip(BIRTH_PARTS, (4, 2, 2), strict=True)
+    ]
+    joined = " || '-' || ".join(parts)
+    return f"coalesce({_first(columns, 'birth_date')}, {joined})"
+
+
+def _age(columns: Sequence[Column]) -> str:
+    """Return SQL for the age in years; a year of birth alone is an age at any moment, since ages are
+    compared with each other."""
+    age = f"try_cast(regexp_extract({_first(columns, 'age')}, '[0-9]+') as integer)"
+    year = f"try_cast(try_cast({_first(columns, 'birth_year')} as double) as integer)"
+    has_age = any(column.field == "age" for column in columns)
+    return age if has_age else f"{YEAR_OF_AGES} - {year}"
 
 
 def _count_distinct(con: duckdb.DuckDBPyConnection, value: str) -> int:

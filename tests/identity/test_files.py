@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from identity.columns import Column, need_people, recognise
-from identity.files import FileError, read_files
+from identity.files import FileError, empty_markers, read_files
 from identity.findings import Findings, find_out
 from identity.intake import build_contacts
 from identity.normalise import load_macros
@@ -212,6 +212,56 @@ def test_dates_follow_the_habit_of_their_source(
     build_contacts(con, columns)
     rows = con.execute("select birth_text from canonical.contacts order by contact_key").fetchall()
     assert [r[0] for r in rows] == expected
+
+
+PARTS = "by,bm,bd\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "fields", "births", "ages"),
+    [
+        # R writes whole numbers of a column with gaps as 7.0; one part that is missing leaves the year
+        (PARTS, ["1949,7,22", "1952.0,11.0,3.0", "1960,,5"],
+         ["birth_year", "birth_month", "birth_day"], ["19490722", "19521103", None], [51, 48, 40]),
+        ("yob,created_month,day\n", ["1949,7,22", "1950,8,23", "1951,9,24"],
+         ["birth_year", "ignored", "attribute"], [None] * 3, [51, 50, 49]),
+        ("dob,birth_year,birth_month\n", ["1949-07-22,1949,7", "1950-01-02,1950,1", "1951-02-03,1951,2"],
+         ["birth_date", "ignored", "ignored"], ["19490722", "19500102", "19510203"], [None] * 3),
+        # who wrote it, and a month of nobody's birth
+        ("by,bm,surname\n", ["ann,7,Lee", "bob,8,Ray", "eve,9,Kay"],
+         ["attribute", "attribute", "last_name"], [None] * 3, [None] * 3),
+    ],
+)  # fmt: skip
+def test_a_birth_date_may_be_in_three_columns(
+    tmp_path: Path,
+    header: str,
+    rows: list[str],
+    fields: list[str],
+    births: list[str | None],
+    ages: list[int | None],
+) -> None:
+    columns, con = look(tmp_path / "x.csv", header + "\n".join(rows) + "\n")
+    assert [column.field for column in columns] == fields
+    build_contacts(con, columns)
+    found = con.execute("select birth_text, age from canonical.contacts order by contact_key")
+    assert found.fetchall() == list(zip(births, ages, strict=True))
+
+
+def test_words_for_nothing_are_nothing_but_for_those_who_are_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    # written by R: NA in two columns; a Ms Null among many, in one
+    rows = "".join(
+        f"Ann{n},{'NA' if n % 9 == 0 else 'M'},{'Null' if n == 30 else 'Lee'},NA\n"
+        for n in range(40)
+    )
+    path.write_text("first_name,middle_name,last_name,phone\n" + rows.replace("Null", "NULL"))
+    con = duckdb.connect()
+    given = read_files(con, [path])
+    assert empty_markers(con, given) == ("NA",)
+    assert con.execute(
+        "select count(c1), count(c2), count(*) filter (c3 = 'NULL'), count(c4) from given"
+    ).fetchall() == [(40, 35, 1, 0)]
+    assert con.execute("select row_number from given limit 2").fetchall() == [(1,), (2,)]
 
 
 def read_rows(path: Path) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
