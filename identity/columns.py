@@ -22,7 +22,7 @@ from identity.column_names import (
     SYNONYMS,
     words,
 )
-from identity.files import FileError, Given
+from identity.given import FileError, Given
 from identity.sections import nearest
 
 # How many filled values of a column are looked at

@@ -20,8 +20,9 @@ import duckdb
 
 from identity.columns import Column, need_column, need_people, recognise
 from identity.evaluate import evaluate
-from identity.files import PARQUET, FileError, Given, empty_markers, read_files
+from identity.files import PARQUET, empty_markers, read_files
 from identity.findings import Findings, find_out
+from identity.given import FileError, Given
 from identity.intake import KEY, add_findings, build_contacts
 from identity.normalise import EXTRA, load_macros
 from identity.resolve import resolve

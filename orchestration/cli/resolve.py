@@ -16,7 +16,7 @@ from rich.text import Text
 
 from identity.columns import Column
 from identity.file_resolution import FileReport, resolve_files, write_clusters, write_pairs
-from identity.files import FileError, Given
+from identity.given import FileError, Given
 from identity.rules import RulesError, default_path, read
 from orchestration.cli import EXIT_FAILED, EXIT_USAGE
 

@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from identity.columns import Column, need_people, recognise
-from identity.files import FileError, empty_markers, read_files
+from identity.files import empty_markers, read_files
 from identity.findings import Findings, find_out
+from identity.given import FileError
 from identity.intake import build_contacts
 from identity.normalise import load_macros
 from identity.rules import Rules
