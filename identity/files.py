@@ -66,9 +66,10 @@ def empty_markers(con: duckdb.DuckDBPyConnection, given: Given) -> tuple[str, ..
     counted = con.execute(
         " union all ".join(
             f"select {name} as word, count(*) / {given.rows} from given"
-            f" where {name} in {MARKERS} group by all"
+            f" where list_contains($markers::varchar[], {name}) group by all"
             for name in names
-        )
+        ),
+        {"markers": list(MARKERS)},
     ).fetchall()
     shares: dict[str, list[float]] = {}
     for word, share in counted:

@@ -248,7 +248,19 @@ def test_a_birth_date_may_be_in_three_columns(
     assert found.fetchall() == list(zip(births, ages, strict=True))
 
 
-def test_words_for_nothing_are_nothing_but_for_those_who_are_called_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["NA", r"\N", "NULL", "nan", "#N/A"])
+def test_words_for_nothing_are_nothing(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("last_name,email,phone\n" + f"Lee,{word},{word}\n" * 3 + "Ray,r@x.co,\n")
+    con = duckdb.connect()
+    given = read_files(con, [path])
+    assert empty_markers(con, given) == (word,)
+    assert con.execute("select count(c1), count(c2), count(c3) from given").fetchall() == [
+        (4, 1, 0)
+    ]
+
+
+def test_a_word_for_nothing_may_be_a_name(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     # written by R: NA in two columns; a Ms Null among many, in one
     rows = "".join(
